@@ -1,0 +1,96 @@
+"""The parameters of the two nodes, by Impact Pack's names, with unit and range."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_RESOLUTION = 16384
+"""Pixels; ComfyUI's largest side."""
+MAX_SEED = 2**64 - 1
+
+
+
+class JobType(StrEnum):
+    """What sees what: `mask` repaints each frame by itself, `animatediff` lets a motion module see neighbors."""
+
+    MASK = "mask"
+    ANIMATEDIFF = "animatediff"
+
+
+class Detailer(BaseModel):
+    """How a segment is cut, repainted and laid back. Defaults are the nodes' own (SPEC 1.1)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    prompt: Annotated[str, Field(max_length=20_000)] = ""
+    """What to draw."""
+    negative: Annotated[str, Field(max_length=20_000)] = ""
+    """What to keep away from; without effect at `cfg` 1."""
+
+    guide_size: Annotated[float, Field(ge=64, le=MAX_RESOLUTION)] = 384
+    """Pixels to which the shorter side is scaled up before sampling."""
+    guide_size_for: bool = True
+    """True: `guide_size` is meant for the bbox; False: for the crop region."""
+    max_size: Annotated[float, Field(ge=64, le=MAX_RESOLUTION)] = 1024
+    """Pixels; the longer side of an enlarged crop. No hard limit unless `max_size_hard`."""
+    max_size_hard: bool = False
+    """Scale a crop that is larger than `max_size` down, instead of sampling it at its own size."""
+    size_multiple: Annotated[int, Field(ge=1, le=512)] = 1
+    """Pixels; sampling sizes are rounded to it. 1: as the node does. 8 or 64 keeps masks registered and makes batches."""
+    mask_mode: bool = True
+    """True: only the mask is repainted; False: the whole crop is (the paste uses the mask either way)."""
+
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    seed_mode: Literal["fixed", "per_frame"] = "fixed"
+    """`mask` jobs: the same seed for every frame, or `seed + frame`."""
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 20
+    cfg: Annotated[float, Field(ge=0, le=100)] = 8.0
+    sampler_name: Annotated[str, Field(max_length=64)] = "euler"
+    scheduler: Annotated[str, Field(max_length=64)] = "normal"
+    denoise: Annotated[float, Field(ge=0.0001, le=1)] = 0.5
+    """Share of the noise schedule that is run, from its quiet end. All `steps` run, whatever `denoise` is:
+    as in ComfyUI, unlike diffusers, where `strength` also cuts the number of steps."""
+    feather: Annotated[int, Field(ge=0, le=100)] = 5
+    """Pixels by which the paste mask is blurred."""
+    noise_mask_feather: Annotated[int, Field(ge=0, le=100)] = 20
+    """Pixels by which the latent mask is blurred; above 0 differential diffusion is on. `animatediff` jobs: 0."""
+    crop_factor: Annotated[float, Field(ge=1, le=100)] = 3.0
+    """Crop region over bbox, per side."""
+    drop_size: Annotated[int, Field(ge=1, le=MAX_RESOLUTION)] = 10
+    """Pixels; a segment is kept if both sides of its bbox are larger."""
+    bbox_fill: bool = False
+    contour_fill: bool = True
+    cycle: Annotated[int, Field(ge=1, le=10)] = 1
+    """Times that a crop is sampled, each on the result of the one before."""
+    refiner_ratio: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of the steps that the refiner model runs, if the job has one."""
+    inpaint_model: bool = False
+
+    noise: Literal["independent", "shared"] = "independent"
+    """`animatediff` jobs: each frame its own noise, or the noise of frame 0 for all (no flicker of its own)."""
+    sampling_route: Literal["ksampler", "impact"] = "ksampler"
+    """Whose step arithmetic: ComfyUI's KSampler or the later Impact Pack's (PARITY 3.3)."""
+    context_length: Annotated[int, Field(ge=1, le=128)] = 16
+    """Frames that the motion module sees at once."""
+    context_overlap: Annotated[int, Field(ge=0, le=127)] = 4
+    """Frames that neighboring windows share."""
+    context_fuse: Literal["flat", "pyramid"] = "pyramid"
+    """How windows are averaged where they overlap."""
+
+
+TYPE_DEFAULTS: dict[JobType, dict[str, object]] = {
+    JobType.MASK: {},
+    JobType.ANIMATEDIFF: {"noise_mask_feather": 0},
+}
+"""Where the two nodes' defaults differ."""
+
+
+def merged(job_type: JobType, *layers: Detailer) -> Detailer:
+    """The node's defaults, overlaid by what each layer sets itself, the last layer winning."""
+    values: dict[str, object] = dict(TYPE_DEFAULTS[job_type])
+    for layer in layers:
+        values.update({name: getattr(layer, name) for name in layer.model_fields_set if name in Detailer.model_fields})
+    return Detailer.model_validate(values)

@@ -1,0 +1,155 @@
+"""A job, as a user asks for it and as the farm runs it: two types, so that nothing below deals with what was left out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from farm.domain.detailer import Detailer, JobType
+from farm.domain.media import Media
+
+SCHEMA_VERSION = 1
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Output = Literal["video", "cropped", "cropped_refined", "cropped_enhanced_alpha"]
+
+
+class SegmentRequest(Detailer):
+    """A source of segments: a mask (one, or one per frame) or a SEGS document; parameters set here win over the job's."""
+
+    name: SourceName
+    mask: str | None = None
+    """Upload URI of a picture, a sequence of pictures or a video: white is repainted."""
+    segs: str | None = None
+    """Upload URI of a SEGS document."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SegmentRequest:
+        if (self.mask is None) == (self.segs is None):
+            raise ValueError(f"segment {self.name!r} needs either `mask` or `segs`, not both and not neither.")
+        return self
+
+
+class InputRequest(BaseModel):
+    """The clip to detail."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uri: str
+    """Upload URI (`upload:<id>`), or `s3://bucket/prefix/` with numbered pictures that the farm may read."""
+    frames: Annotated[str | None, Field(max_length=64, examples=["60-91"])] = None
+    """First and last frame by number, `60-91`; all frames if left out. A video's frames are numbered from 1."""
+    fps: Annotated[float | None, Field(gt=0, le=1000)] = None
+    """Frames per second of the output video, for pictures (default 25)."""
+
+
+class JobRequest(BaseModel):
+    """What a user submits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(max_length=200)] = ""
+    type: JobType = JobType.MASK
+    input: InputRequest
+    segments: Annotated[tuple[SegmentRequest, ...], Field(min_length=1, max_length=64)]
+    """In the order in which they are pasted."""
+    detailer: Detailer = Detailer()
+    """Parameters for all segments; each segment may set its own."""
+    model: Name = "demo"
+    """Name or content hash of a model that was added to the farm."""
+    refiner: str | None = None
+    """Model that runs the last `refiner_ratio` of the steps."""
+    batch_size: Annotated[int, Field(ge=1, le=100)] = 1
+    """Variations: variation b starts from the input again, with `seed + b`."""
+    chunk: Annotated[int | None, Field(ge=1, le=4096)] = None
+    """Frames per chunk: 16 for `mask` jobs; for `animatediff` 48, a multiple of `context_length - context_overlap`."""
+    batch_limit: Annotated[int, Field(ge=1, le=256)] = 16
+    """Crops sampled in one call at the most (`mask` jobs)."""
+    outputs: tuple[Output, ...] = ("video",)
+    """What to keep besides the frames."""
+    priority: Annotated[int, Field(ge=0, le=100)] = 50
+    """Larger runs first."""
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    """Tries of a task before it counts as failed; lost workers do not count."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> JobRequest:
+        names = [segment.name for segment in self.segments]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"segment names must differ; given more than once: {', '.join(twice)}.")
+        return self
+
+
+class Source(BaseModel):
+    """A source of segments, complete: nothing is left to defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: SourceName
+    kind: Literal["mask", "segs"]
+    media: Media
+    """Short form; the long one is `media/<id>.json` in the store."""
+    detailer: Detailer
+
+
+class ModelRef(BaseModel):
+    """A model by its content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    hash: str
+    """sha256 (hex) over the folder's files."""
+    has_motion: bool = False
+
+
+class Job(BaseModel):
+    """A submission, validated and completed with defaults. Written once, to `jobs/<id>/job.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: str
+    name: str
+    type: JobType
+    user: str = ""
+    created: str
+    """UTC, ISO 8601."""
+    input: Media
+    """Short form."""
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=1)]
+    """Positions in the clip, from 0, half-open: the frames to detail."""
+    fps: tuple[int, int]
+    sources: tuple[Source, ...]
+    model: ModelRef
+    refiner: ModelRef | None = None
+    engine: str
+    """Name and version of the engine that renders it: part of every key."""
+    batch_size: int
+    chunk: int
+    batch_limit: int
+    outputs: tuple[Output, ...]
+    priority: int
+    max_attempts: int
+    gpu_queue: str = "gpu.0"
+    """Queue of the least GPU class that can run it."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def frames(self) -> int:
+        """Number of frames to detail."""
+        return self.end - self.start
+
+    def source(self, name: str) -> Source:
+        """The source called `name`; KeyError if there is none."""
+        for source in self.sources:
+            if source.name == name:
+                return source
+        raise KeyError(name)
+
+    def number(self, position: int) -> int:
+        """The frame number of a position in the clip (as the user counts; exact where numbers have no gaps)."""
+        return self.input.first_number + position

@@ -1,0 +1,95 @@
+"""The plan of a chunk: its detail tasks, what each reads and waits for, and how its frames are pasted. Data, no code."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Region = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in pixels, half-open."""
+
+
+class PatchRef(BaseModel):
+    """One patch of a task's output: member `crop` of the object that the task committed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    crop: Annotated[int, Field(ge=0)]
+
+
+class PlannedFrame(BaseModel):
+    """A frame of the chunk's run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    position: int
+    """In the clip, from 0."""
+    number: int
+    name: str
+    """Name of the output file, without folder."""
+    digest: str
+    """sha256 of the decoded pixels; the picture lies at `frames/<digest>.png`."""
+
+
+class Crop(BaseModel):
+    """One segment of one frame, to be cut out and repainted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    frame: int
+    """Position of the frame in the clip."""
+    region: Region
+    bbox: tuple[float, float, float, float]
+    size: tuple[int, int]
+    """Width, height in pixels at which it is sampled."""
+    seed: int
+    mask: int
+    """Member of the chunk's mask object; pixels at crop size."""
+    segment: int
+    """Index of the segment in its source, skipped ones counted."""
+    under: tuple[PatchRef, ...] = ()
+    """Patches that are pasted, in this order, before the crop is cut."""
+
+
+class DetailTask(BaseModel):
+    """A batch of crops of one source, sampled at one size with one set of parameters: one GPU call."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    key: str
+    """Content key: sha256 (hex) over all that determines the patches."""
+    source: str
+    label: str = "A"
+    confidence: float = 1.0
+    variation: int = 0
+    waits: tuple[str, ...] = ()
+    crops: tuple[Crop, ...]
+
+
+class Plan(BaseModel):
+    """All of a chunk. Pure: the same inputs give the same plan on any machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job: str
+    chunk: int
+    core: tuple[int, int]
+    """Positions of the frames that this chunk delivers, half-open."""
+    frames: tuple[PlannedFrame, ...]
+    """The run: the core and, in `animatediff` jobs, its halo; in order."""
+    masks: str
+    """Name of the object with the segments' masks; empty if there are none."""
+    tasks: tuple[DetailTask, ...]
+    paste: dict[int, tuple[tuple[PatchRef, ...], ...]]
+    """Frame position -> per variation, the patches in the order in which they are pasted."""
+    warnings: tuple[str, ...] = ()
+
+    def task(self, task_id: str) -> DetailTask:
+        """The task called `task_id`; KeyError if the plan has none."""
+        for task in self.tasks:
+            if task.id == task_id:
+                return task
+        raise KeyError(task_id)

@@ -1,0 +1,54 @@
+"""Every way the farm says no.
+
+Two families: `Rejected` (the input is wrong: never retried, a 4xx for the API, says what to change) and
+`Unavailable` (try again: backoff, another worker).
+"""
+
+from __future__ import annotations
+
+
+class FarmError(Exception):
+    """A failure that the farm foresaw; its text is written for the person who reads it."""
+
+
+class Rejected(FarmError):
+    """The request cannot be met as it is. The text says what was seen, what is needed and what to change."""
+
+
+class NotFound(Rejected):
+    """A named thing does not exist."""
+
+
+class Conflict(Rejected):
+    """The request is well formed but the job's state does not allow it."""
+
+
+class TooLarge(Rejected):
+    """An input is over a limit; the text names the limit and the setting that holds it."""
+
+
+class BadFrame(Rejected):
+    """One frame of a clip cannot be read; its chunk fails, the job's other chunks go on."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        self.number = number
+        super().__init__(
+            f"Frame {number} of the input cannot be read: {reason}. Replace this frame and submit again; "
+            f"finished frames are kept and will not be rendered again."
+        )
+
+
+class Unavailable(FarmError):
+    """A service or a machine failed; the same request may succeed later."""
+
+
+class LeaseLost(Unavailable):
+    """This worker's lease on a task has ended; whatever it made is not used."""
+
+
+class Canceled(FarmError):
+    """The job was canceled while the task ran."""
+
+
+class OutOfMemory(Unavailable):
+    """The device has too little memory for this batch; a smaller one may fit."""
