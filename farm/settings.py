@@ -1,0 +1,202 @@
+"""What the farm reads from its environment: `FARM_...` variables, read once at an entry point and then passed down."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from farm.errors import Rejected
+
+GIB = 1 << 30
+"""Bytes."""
+
+
+class MissingSetting(Rejected):
+    """A setting without a default was not given."""
+
+    def __init__(self, name: str, example: str) -> None:
+        super().__init__(
+            f"FARM_{name.upper()} is not set. Set it, for example FARM_{name.upper()}={example}, or run on one machine "
+            f"with `farm up`, which starts its own servers and tells the other commands where they are."
+        )
+
+
+class BadSettings(Rejected):
+    """The environment holds values that the farm cannot use."""
+
+    def __init__(self, error: ValidationError) -> None:
+        faults = "; ".join(
+            f"FARM_{'_'.join(map(str, fault['loc'])).upper() or '...'}: {fault['msg']}" for fault in error.errors()
+        )
+        super().__init__(f"The environment has unusable settings. {faults}. Correct or unset these variables.")
+
+
+class Settings(BaseSettings):
+    """The environment, frozen. Every field `x` is the variable `FARM_X`; an empty variable counts as not set."""
+
+    model_config = SettingsConfigDict(env_prefix="FARM_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    # --- where things are ---
+
+    redis_url: str | None = Field(default=None, repr=False)
+    """Broker and ledger, `redis://[:password@]host:port/db`, or `rediss://`. No default: two farms must not meet by
+    accident on a shared localhost."""
+
+    store: str | None = None
+    """Where pixels go: `s3://bucket/prefix` or `file:///folder`. Not set: `s3://` of the two settings below."""
+
+    s3_endpoint: str | None = None
+    """URL of the S3 server. Not set: AWS. Keys come from AWS's own variables, files or roles."""
+
+    s3_public_endpoint: str | None = None
+    """URL under which browsers and clients reach the same S3 server; download links are made for it. Not set: the
+    endpoint itself. Needed where the farm's network has other names than its users'."""
+
+    s3_bucket: str | None = None
+    """The bucket must exist: most servers do not let a worker's key create it."""
+
+    s3_prefix: str = ""
+    """Put before every name, so that several farms can share a bucket."""
+
+    s3_addressing: Literal["path", "virtual"] = "path"
+    """`path` (`host/bucket/key`) works on every server; `virtual` (`bucket.host/key`) is for AWS and large clusters."""
+
+    s3_region: str = "us-east-1"
+    """Part of the signature. Servers other than AWS mostly take any."""
+
+    data_dir: Path = Path(".farm")
+    """What `farm up` keeps: servers' data, logs, and where they listen. Relative to the working folder."""
+
+    # --- the API, and its clients ---
+
+    api_host: str = "127.0.0.1"
+    """Address that the API listens on. Only this machine, until somebody decides otherwise and sets API keys."""
+
+    api_port: Annotated[int, Field(ge=0, le=65535)] = 8750
+    """0: any free port."""
+
+    api_keys: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
+    """Comma-separated keys that the API accepts. Empty: it asks for none."""
+
+    url: str = "http://127.0.0.1:8750"
+    """Where the client finds the API."""
+
+    api_key: str | None = Field(default=None, repr=False)
+    """The key that the client sends."""
+
+    # --- the engine ---
+
+    engine: Literal["diffusers", "fake"] = "diffusers"
+    """`fake` makes deterministic pixels without a model, to try out a farm."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: the GPU if torch sees one."""
+
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto`: fp16 on a GPU as in ComfyUI, fp32 on a CPU, which has no fast halves."""
+
+    torch_threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """CPU threads of one worker. 1, because results in the last bit depend on it: a farm must agree on one number."""
+
+    worker_class: Annotated[str, Field(pattern=r"^\d{1,4}$")] | None = None
+    """GPU memory class in GiB, the number in queue `gpu.<class>`. Not set: measured; 0 for a CPU engine."""
+
+    # --- leases and retries ---
+
+    lease_ttl_s: Annotated[float, Field(ge=1, le=3600)] = 15
+    """Seconds without a heartbeat after which a worker's tasks go to others. Three heartbeats: one may be lost."""
+
+    heartbeat_s: Annotated[float, Field(gt=0, le=600)] = 5
+    """Seconds between two heartbeats; at most half of `lease_ttl_s`."""
+
+    sweep_s: Annotated[float, Field(gt=0, le=60)] = 1
+    """Seconds between two looks for expired leases and tasks without an offer."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    """Tries of one task that end in an error, before it is split or given up."""
+
+    backoff_s: Annotated[float, Field(ge=0, le=600)] = 2
+    """Seconds before the second try; doubled for each one after it."""
+
+    window_chunks: Annotated[int, Field(ge=3, le=256)] = 4
+    """Chunks of one job in flight. At least 3, since a paste waits for its neighbors; more means more Redis memory and
+    a slower pause, fewer lets workers idle at the window's end."""
+
+    claim_slice_s: Annotated[float, Field(ge=0, le=600)] = 60
+    """Seconds for which one message keeps a worker claiming. Short against the broker's visibility timeout of an hour,
+    long against a message's way."""
+
+    # --- limits ---
+
+    max_upload_bytes: Annotated[int, Field(ge=1)] = 8 * GIB
+    """Bytes of one uploaded file: half an hour of high-quality 1080p."""
+
+    max_pixels: Annotated[int, Field(ge=1, le=2_000_000_000)] = 100_000_000
+    """Pixels of one picture, refused before it is decoded. 100 million (12K is 80 million) take 400 MB as RGBA."""
+
+    cache_dir: Path | None = None
+    """Models and frames that a worker has downloaded. Not set: `cache` inside `data_dir`."""
+
+    cache_gb: Annotated[float, Field(ge=0, le=100_000)] = 40
+    """GiB that `cache_dir` may hold: about eight models of Stable Diffusion 1.5 with their motion modules."""
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"(rediss?|unix|sentinel)://", value):
+            raise ValueError("must begin with redis://, rediss://, unix:// or sentinel://")
+        return value
+
+    @field_validator("s3_endpoint", "s3_public_endpoint", "url")
+    @classmethod
+    def _is_web(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https?://[^/]", value):
+            raise ValueError("must begin with http:// or https:// and name a host")
+        return value.rstrip("/") if value else value
+
+    @model_validator(mode="after")
+    def _beats_before_it_expires(self) -> Self:
+        if self.heartbeat_s > self.lease_ttl_s / 2:
+            raise ValueError(
+                f"FARM_HEARTBEAT_S={self.heartbeat_s:g} is more than half of FARM_LEASE_TTL_S={self.lease_ttl_s:g}: "
+                f"one late heartbeat would lose a lease. Lower the first or raise the second"
+            )
+        return self
+
+    @classmethod
+    def read(cls, **overrides: Any) -> "Settings":  # noqa: ANN401 - values of any field, checked by the model itself
+        """The environment, with `overrides` (say, of the command line) before it.
+
+        Raises:
+            BadSettings: naming each variable, what it must be, and what was found.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise BadSettings(error) from None
+
+    def require_redis_url(self) -> str:
+        """The Redis of this farm. Raises `MissingSetting` with a hint."""
+        if self.redis_url is None:
+            raise MissingSetting("redis_url", "redis://:password@host:6379/0")
+        return self.redis_url
+
+    def store_uri(self) -> str:
+        """The store of this farm: `store`, or what the S3 settings amount to. Raises `MissingSetting` with a hint."""
+        if self.store is not None:
+            return self.store
+        if self.s3_bucket is None:
+            raise MissingSetting("s3_bucket", "my-bucket")
+        prefix = self.s3_prefix.strip("/")
+        return f"s3://{self.s3_bucket}/{prefix}" if prefix else f"s3://{self.s3_bucket}"
+
+    def cache_folder(self) -> Path:
+        """Where a worker keeps what it has downloaded."""
+        return self.cache_dir or self.data_dir / "cache"
