@@ -1,4 +1,4 @@
-"""What the farm needs of the world: three protocols, no code. Adapters meet them; one test suite holds them all to it."""
+"""What the farm needs of the world: three protocols, no code. One test suite holds all adapters to them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class NewTask(NamedTuple):
     id: str
     """Unique in its job; ends in `.<chunk>` or `.<chunk>.<n>`."""
     kind: str
-    """`ingest`, `scan`, `plan`, `detail`, `paste`, `encode`, or `barrier`, which no worker runs: it ends with its waits."""
+    """`ingest`, `scan`, `plan`, `detail`, `paste`, `encode`, or `barrier`, which nobody runs: it ends with its waits."""
     queue: str
     """Queue it is offered on; "" for a barrier."""
     chunk: int = -1
@@ -69,7 +69,7 @@ class NewTask(NamedTuple):
     key: str = ""
     """Content key, if it has one."""
     waits: tuple[str, ...] = ()
-    """Tasks that must be completed (or eaten) before. If one of them fails, this one fails with it. Names may be unknown yet."""
+    """Tasks that must be completed (or eaten) before; if one fails, this one fails with it. May be unknown yet."""
     settles: tuple[str, ...] = ()
     """Tasks that must have ended before, well or badly."""
     feeds: tuple[str, ...] = ()

@@ -39,7 +39,7 @@ class Detailer(BaseModel):
     max_size_hard: bool = False
     """Scale a crop that is larger than `max_size` down, instead of sampling it at its own size."""
     size_multiple: Annotated[int, Field(ge=1, le=512)] = 1
-    """Pixels; sampling sizes are rounded to it. 1: as the node does. 8 or 64 keeps masks registered and makes batches."""
+    """Pixels; sampling sizes are rounded to it. 1: as the node does. 8 or 64 keeps masks registered, makes batches."""
     mask_mode: bool = True
     """True: only the mask is repainted; False: the whole crop is (the paste uses the mask either way)."""
 

@@ -1,4 +1,4 @@
-"""A job, as a user asks for it and as the farm runs it: two types, so that nothing below deals with what was left out."""
+"""A job, as a user asks for it and as the farm runs it: two types, so that nothing below meets what was left out."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.media import Media
 
-SCHEMA_VERSION = 1
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Output = Literal["video", "cropped", "cropped_refined", "cropped_enhanced_alpha"]
 
 
 class SegmentRequest(Detailer):
-    """A source of segments: a mask (one, or one per frame) or a SEGS document; parameters set here win over the job's."""
+    """A source of segments: a mask (one, or one per frame) or a SEGS document; what is set here wins over the job's."""
 
     name: SourceName
     mask: str | None = None
@@ -110,7 +109,7 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     id: str
     name: str
     type: JobType

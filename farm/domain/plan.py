@@ -1,4 +1,4 @@
-"""The plan of a chunk: its detail tasks, what each reads and waits for, and how its frames are pasted. Data, no code."""
+"""The plan of a chunk: its detail tasks, what each reads and waits for, how its frames are pasted. Data, no code."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class SegEntry(BaseModel):
     crop_region: tuple[int, int, int, int]
     """x1, y1, x2, y2."""
     mask: str | tuple[str, ...] = ()
-    """PNG of the crop region's size (8-bit gray), base64; one for all frames, or one per frame. None: the bbox filled."""
+    """PNG of the crop region's size (8-bit gray), base64; one, or one per frame of the clip. None: the bbox filled."""
     label: str = "A"
     confidence: Annotated[float, Field(ge=0, le=1)] = 1.0
 
