@@ -1,0 +1,34 @@
+"""What an engine is given: the crops of one detail task, with all that decides their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farm.domain.detailer import Detailer, JobType
+
+if TYPE_CHECKING:
+    from farm.detail.enhance import CropInput
+
+OnStep = Callable[[int, int], None]
+"""Called after each sampler step of the batch with the step's number, from 1, and the number of all steps, cycles
+included. What it raises (the job was canceled, the lease was lost) passes through the engine untouched."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops that are sampled together: one call of the engine."""
+
+    job_type: JobType
+    detailer: Detailer
+    crops: tuple[CropInput, ...]
+    """In `animatediff` jobs the frames of one segment, in order of time; in `mask` jobs they do not see each other.
+    All crops of a batch are sampled at the same size."""
+    model: Path
+    """Folder of the model, in diffusers' layout."""
+    refiner: Path | None
+    """Folder of the model that runs the last `refiner_ratio` of the steps."""
+    clip_frames: int
+    """Frames of the whole clip: how many rows the clip's noise has."""

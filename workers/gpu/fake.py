@@ -1,0 +1,102 @@
+"""An engine without a model: deterministic pixels that depend on all that a real one's depend on. For trying out a farm,
+and for tests of everything around the engine."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.domain.detailer import Detailer, JobType
+from farm.domain.engine_names import ENGINE_VERSIONS
+from workers.gpu.batch import Batch, OnStep
+
+if TYPE_CHECKING:
+    from farm.detail.enhance import CropInput
+
+Plane = NDArray[np.float32]
+
+SHARPEN = 0.8
+"""Share of the difference to the neighborhood's mean that is added at `denoise` 1."""
+TINT = 0.12
+"""How far the prompt moves the color, at `denoise` 1, of 1."""
+GRAIN = 0.06
+"""Half range of the seed's noise, at `denoise` 1, of 1."""
+GRAIN_PIXELS = 4
+"""Side of one grain of noise, in pixels of the sampling size."""
+
+
+class FakeEngine:
+    """Sharpens, tints by the prompt and adds grain by the seed, inside the noise mask only."""
+
+    def __init__(self, seconds_per_crop: float = 0.0) -> None:
+        self._seconds_per_crop = seconds_per_crop
+
+    @property
+    def name(self) -> str:
+        """Name and version."""
+        return ENGINE_VERSIONS["fake"]
+
+    @property
+    def device(self) -> str:
+        """Always the CPU."""
+        return "cpu"
+
+    def detail(self, batch: Batch, on_step: OnStep) -> list[NDArray[np.uint8]]:
+        """See `workers.gpu.engine.Engine`. A patch depends on its own crop only, never on the others of the batch."""
+        steps = batch.detailer.steps * batch.detailer.cycle
+        for step in range(1, steps + 1):
+            time.sleep(self._seconds_per_crop * len(batch.crops) / steps)
+            on_step(step, steps)
+        return [_patch(crop, batch) for crop in batch.crops]
+
+
+def _patch(crop: CropInput, batch: Batch) -> NDArray[np.uint8]:
+    detailer = batch.detailer
+    pixels = np.asarray(crop.pixels, dtype=np.float32)
+    tint = (np.frombuffer(_digest(_words(batch))[:3], dtype=np.uint8).astype(np.float32) / 255 - 0.5) * 2 * TINT
+    change = SHARPEN * (pixels - _mean_of_neighbors(pixels)) + tint + _grain(crop, batch)
+    if crop.noise_mask is not None:
+        change = change * np.asarray(crop.noise_mask, dtype=np.float32)[..., None]
+    changed = np.clip(pixels + np.float32(detailer.denoise) * change, 0, 1)
+    patch: NDArray[np.uint8] = (changed * np.float32(255)).astype(np.uint8)
+    return patch
+
+
+def _words(batch: Batch) -> str:
+    detailer = batch.detailer
+    sampling = (detailer.steps, detailer.cfg, detailer.sampler_name, detailer.scheduler, detailer.cycle)
+    refiner = (detailer.refiner_ratio,) if batch.refiner else ()
+    return repr((detailer.prompt, detailer.negative, sampling, refiner, batch.job_type.value))
+
+
+def _digest(words: str) -> bytes:
+    return hashlib.sha256(words.encode()).digest()
+
+
+def _grain(crop: CropInput, batch: Batch) -> Plane:
+    """`[h, w, 3]` in ±GRAIN, drawn at the sampling size in coarse grains and spread over the crop."""
+    height, width = np.asarray(crop.pixels).shape[:2]
+    frame = _noise_frame(crop, batch.job_type, batch.detailer)
+    seed = int.from_bytes(_digest(repr((crop.seed, frame)))[:16], "big")
+    columns, rows = (max(1, side // GRAIN_PIXELS) for side in crop.size)
+    drawn = np.random.default_rng(seed).random((rows, columns, 3), dtype=np.float32)
+    spread = drawn[np.arange(height) * rows // height][:, np.arange(width) * columns // width]
+    grain: Plane = (spread - np.float32(0.5)) * np.float32(2 * GRAIN)
+    return grain
+
+
+def _noise_frame(crop: CropInput, job_type: JobType, detailer: Detailer) -> int:
+    return crop.frame if job_type is JobType.ANIMATEDIFF and detailer.noise == "independent" else 0
+
+
+def _mean_of_neighbors(pixels: Plane) -> Plane:
+    """Mean over 3 x 3 pixels, the border repeated."""
+    height, width = pixels.shape[:2]
+    padded = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    shifted = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    mean: Plane = np.mean(shifted, axis=0, dtype=np.float32)
+    return mean
