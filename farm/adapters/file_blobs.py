@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 from uuid import uuid4
 
@@ -50,9 +50,9 @@ class FileBlobs:
         with self._writing(name) as part:
             part.write(data)
 
-    def put_file(self, name: str, path: Path) -> None:
+    def put_file(self, name: str, path: PurePath, content_type: str = "application/octet-stream") -> None:  # noqa: ARG002 - the port's signature; files have no type
         """Keep a copy of a local file under `name`."""
-        with path.open("rb") as source, self._writing(name) as part:
+        with Path(path).open("rb") as source, self._writing(name) as part:
             shutil.copyfileobj(source, part, COPY_BYTES)
 
     def get(self, name: str) -> bytes:
@@ -60,9 +60,9 @@ class FileBlobs:
         with self._reading(name) as blob:
             return blob.read()
 
-    def get_to_file(self, name: str, path: Path) -> None:
+    def get_to_file(self, name: str, path: PurePath) -> None:
         """Write the bytes under `name` to a local file. Raises `NotFound`."""
-        with self._reading(name) as blob, path.open("wb") as target:
+        with self._reading(name) as blob, Path(path).open("wb") as target:
             shutil.copyfileobj(blob, target, COPY_BYTES)
 
     def get_range(self, name: str, start: int, length: int) -> bytes:

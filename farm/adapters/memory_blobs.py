@@ -1,7 +1,7 @@
 """A store in memory: the twin that tests use, held to the real stores by tests/contract/test_blobs.py."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from threading import Lock
 
 from farm.adapters.blob_names import check_name, check_prefix
@@ -21,9 +21,9 @@ class MemoryBlobs:
         with self._lock:
             self._blobs[name] = bytes(data)
 
-    def put_file(self, name: str, path: Path) -> None:
+    def put_file(self, name: str, path: PurePath, content_type: str = "application/octet-stream") -> None:
         """Keep the content of a local file under `name`."""
-        self.put(name, path.read_bytes())
+        self.put(name, Path(path).read_bytes(), content_type)
 
     def get(self, name: str) -> bytes:
         """The bytes under `name`. Raises `NotFound`."""
@@ -33,9 +33,9 @@ class MemoryBlobs:
         except KeyError:
             raise NotFound(f"No blob {name!r} in memory.") from None
 
-    def get_to_file(self, name: str, path: Path) -> None:
+    def get_to_file(self, name: str, path: PurePath) -> None:
         """Write the bytes under `name` to a local file. Raises `NotFound`."""
-        path.write_bytes(self.get(name))
+        Path(path).write_bytes(self.get(name))
 
     def get_range(self, name: str, start: int, length: int) -> bytes:
         """At most `length` bytes from byte `start`; fewer, or none, at the end. Raises `NotFound`."""

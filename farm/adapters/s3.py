@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from threading import Lock
 from typing import TYPE_CHECKING, Literal, TypeVar
 from uuid import uuid4
@@ -79,13 +79,14 @@ class S3Blobs:
             lambda s3: s3.put_object(Bucket=self.place.bucket, Key=key, Body=data, ContentType=content_type),
         )
 
-    def put_file(self, name: str, path: Path) -> None:
+    def put_file(self, name: str, path: PurePath, content_type: str = "application/octet-stream") -> None:
         """Keep the content of a local file under `name`, in parts where it is large."""
         key = self._key(name)
 
         def upload(s3: "S3Client") -> None:
-            with path.open("rb") as source:
-                s3.upload_fileobj(source, self.place.bucket, key, Config=_transfer())
+            with Path(path).open("rb") as source:
+                extra = {"ContentType": content_type}
+                s3.upload_fileobj(source, self.place.bucket, key, ExtraArgs=extra, Config=_transfer())
 
         self._ask(key, upload)
 
@@ -99,10 +100,10 @@ class S3Blobs:
 
         return self._ask(key, read)
 
-    def get_to_file(self, name: str, path: Path) -> None:
+    def get_to_file(self, name: str, path: PurePath) -> None:
         """Write the bytes under `name` to a local file, which appears whole or not at all. Raises `NotFound`."""
         key = self._key(name)
-        part = path.with_name(f".{uuid4().hex}.part")
+        part = Path(path).with_name(f".{uuid4().hex}.part")
 
         def download(s3: "S3Client") -> None:
             with part.open("wb") as target:
