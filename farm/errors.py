@@ -38,6 +38,17 @@ class BadFrame(Rejected):
         )
 
 
+class CropTooSmall(Rejected):
+    """A crop has too few pixels to be sampled."""
+
+    def __init__(self, what: str, size: tuple[float, float], minimum: int) -> None:
+        self.size = size
+        super().__init__(
+            f"The {what} of a segment is {size[0]:g}x{size[1]:g} px; each side must be at least {minimum} px. "
+            f"Raise `crop_factor`, `guide_size` or `max_size`, or drop such segments with a larger `drop_size`."
+        )
+
+
 class Unavailable(FarmError):
     """A service or a machine failed; the same request may succeed later."""
 
