@@ -12,7 +12,6 @@ MAX_RESOLUTION = 16384
 MAX_SEED = 2**64 - 1
 
 
-
 class JobType(StrEnum):
     """What sees what: `mask` repaints each frame by itself, `animatediff` lets a motion module see neighbors."""
 

@@ -1,0 +1,131 @@
+"""Content keys of tasks and the names of objects: a bucket reads like a table of contents."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+KEY_VERSION = 1
+"""Part of every content key: raise it when the same inputs give other pixels."""
+
+INGEST_GROUP = 16
+"""Pictures that one ingest task reads, where the clip is a sequence of pictures."""
+SCAN_FRAMES = 512
+"""Frames whose masks one scan task looks at."""
+
+
+def content_key(kind: str, parts: Mapping[str, object]) -> str:
+    """sha256 (hex) over a canonical JSON of `parts`; equal parts give equal keys on any machine."""
+    text = json.dumps([KEY_VERSION, kind, parts], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def media_doc(media: str) -> str:
+    """A Media document."""
+    return f"media/{media}.json"
+
+
+def media_blob(sha256: str) -> str:
+    """Bytes that a user handed in."""
+    return f"media/blobs/{sha256}"
+
+
+def frame(digest: str) -> str:
+    """An ingested frame, by the digest of its pixels."""
+    return f"frames/{digest}.png"
+
+
+def ingest(key: str) -> str:
+    """What an ingest task found: its frames and their digests."""
+    return f"ingest/{key}.json"
+
+
+def patches(key: str, digest: str) -> str:
+    """A task's patches: one object, named by the task's key and the digest of its bytes."""
+    return f"patches/{key}/{digest}.zip"
+
+
+def done_prefix(key: str) -> str:
+    """Where the completion records of a task lie; the first by name wins when a ledger is rebuilt."""
+    return f"done/{key}/"
+
+
+def done(key: str, digest: str) -> str:
+    """A completion record: the last thing a detail task writes before it tells the ledger."""
+    return f"{done_prefix(key)}{digest}.json"
+
+
+def job(job_id: str, path: str) -> str:
+    """An object of a job, by its path in the job's folder."""
+    return f"jobs/{job_id}/{path}"
+
+
+def job_doc(job_id: str) -> str:
+    """The job as submitted and completed."""
+    return job(job_id, "job.json")
+
+
+def decision(job_id: str, stamp: str, action: str) -> str:
+    """What a person decided about a job; read in order of names when a ledger is rebuilt."""
+    return job(job_id, f"decisions/{stamp}-{action}.json")
+
+
+def plan(job_id: str, chunk: int) -> str:
+    """The plan of a chunk."""
+    return job(job_id, f"plans/{chunk:06d}.json")
+
+
+def masks(job_id: str, chunk: int) -> str:
+    """The masks of a chunk's segments."""
+    return job(job_id, f"masks/{chunk:06d}.zip")
+
+
+def segments(job_id: str) -> str:
+    """The clip's segments, found by the scan of an `animatediff` job (with masks beside it)."""
+    return job(job_id, "segments.json")
+
+
+def scan(job_id: str, index: int) -> str:
+    """What one scan task found: the union of its frames' masks."""
+    return job(job_id, f"scan/{index:06d}.zip")
+
+
+def chunk(job_id: str, number: int) -> str:
+    """The digests of a finished chunk: written before the ledger hears of it."""
+    return job(job_id, f"chunks/{number:06d}.json")
+
+
+def chunk_prefix(job_id: str) -> str:
+    """All finished chunks of a job."""
+    return job(job_id, "chunks/")
+
+
+def frames_folder(variation: int) -> str:
+    """Folder of a variation's final frames, in the job's folder."""
+    return "frames" if variation == 0 else f"frames-b{variation}"
+
+
+def final(job_id: str, variation: int, name: str) -> str:
+    """A final frame."""
+    return job(job_id, f"{frames_folder(variation)}/{name}")
+
+
+def video_part(job_id: str, variation: int, number: int) -> str:
+    """A chunk's closed group of pictures."""
+    return job(job_id, f"parts/b{variation}/{number:06d}.mp4")
+
+
+def video(job_id: str, variation: int) -> str:
+    """The finished video of a variation."""
+    return job(job_id, "video.mp4" if variation == 0 else f"video-b{variation}.mp4")
+
+
+def manifest(job_id: str) -> str:
+    """Frame -> sha256, size, keys, and what made it all."""
+    return job(job_id, "manifest.json")
+
+
+def segs(job_id: str) -> str:
+    """The segments as a SEGS document."""
+    return job(job_id, "segs.json")

@@ -1,0 +1,202 @@
+"""From what a user asked for to a job that can run: everything that can be known at submit is checked here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from farm.domain.detailer import MAX_SEED, Detailer, JobType, merged
+from farm.domain.job import Job, JobRequest, ModelRef, SegmentRequest, Source
+from farm.domain.media import Media
+from farm.domain.sampling_names import check_names
+from farm.errors import Rejected
+
+DEFAULT_CHUNK = {JobType.MASK: 16, JobType.ANIMATEDIFF: 48}
+"""Frames of a chunk that a job delivers at once."""
+DEFAULT_FPS = Fraction(25)
+"""Frames per second of the video made of pictures."""
+_RANGE = re.compile(r"^\s*(-?\d+)\s*(?:-\s*(-?\d+)\s*)?$")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Where a submission looks things up; each raises NotFound with what there is."""
+
+    media: Callable[[str], Media]
+    """Upload URI -> the long form."""
+    model: Callable[[str], ModelRef]
+    """Name or hash -> model."""
+
+
+def complete(request: JobRequest, registry: Registry, *, job_id: str, created: str, user: str, engine: str) -> Job:
+    """The job that `request` stands for.
+
+    Raises:
+        Rejected: what cannot run: a range outside the clip, masks of another size or count, an empty mask, an unknown
+            sampler or model, numbers that do not go together. The text says what was seen, needed, and what to change.
+    """
+    clip = registry.media(request.input.uri)
+    if clip.kind == "segs":
+        raise Rejected(f"The input {clip.name!r} is a SEGS document; give a video or pictures as `input.uri`.")
+    start, end = frame_range(clip, request.input.frames)
+    model = registry.model(request.model)
+    refiner = registry.model(request.refiner) if request.refiner else None
+    sources = tuple(_source(request, segment, registry, clip, start, end) for segment in request.segments)
+    if request.type is JobType.ANIMATEDIFF and not model.has_motion:
+        raise Rejected(
+            f"Model {model.name!r} has no motion module, which an `animatediff` job needs. "
+            f"Put a MotionAdapter into the model's folder as `motion_adapter/`, or submit a `mask` job."
+        )
+    return Job(
+        id=job_id,
+        name=request.name or clip.name,
+        type=request.type,
+        user=user,
+        created=created,
+        input=clip.brief(),
+        start=start,
+        end=end,
+        fps=_fps(request, clip),
+        sources=sources,
+        model=model,
+        refiner=refiner,
+        engine=engine,
+        batch_size=request.batch_size,
+        chunk=_chunk(request, sources),
+        batch_limit=request.batch_limit,
+        outputs=request.outputs,
+        priority=request.priority,
+        max_attempts=request.max_attempts,
+        warnings=tuple(_warnings(sources)),
+    )
+
+
+def frame_range(clip: Media, text: str | None) -> tuple[int, int]:
+    """Positions [start, end) of a range of frame numbers such as `60-91` or `60`; the whole clip for None."""
+    if text is None:
+        return 0, clip.frames
+    numbers = [p.number for p in clip.pictures] or range(clip.first_number, clip.first_number + clip.frames)
+    match = _RANGE.match(text)
+    if match is None:
+        raise Rejected(
+            f"`frames` is {text!r}; give the first and the last frame number, such as {numbers[0]}-{numbers[-1]}. "
+            f"Steps and lists of frames are not supported."
+        )
+    first = int(match[1])
+    last = int(match[2]) if match[2] else first
+    if last < first:
+        raise Rejected(f"`frames` is {text!r}: the last frame comes before the first; write {last}-{first}.")
+    for number in (first, last):
+        if number not in numbers:
+            raise Rejected(
+                f"`frames` is {text!r}, but {clip.name!r} has frames {numbers[0]} to {numbers[-1]} "
+                f"({clip.frames} of them) and none with the number {number}. Choose a range inside."
+            )
+    return numbers.index(first), numbers.index(last) + 1
+
+
+def mask_position(media: Media, clip_frames: int, start: int, position: int) -> int:
+    """Which picture of a mask belongs to the clip's frame at `position`: one for all, one per frame of the clip, or one
+    per frame of the range that starts at `start`."""
+    if media.frames == 1:
+        return 0
+    return position if media.frames == clip_frames else position - start
+
+
+def _source(
+    request: JobRequest, segment: SegmentRequest, registry: Registry, clip: Media, start: int, end: int
+) -> Source:
+    detailer = merged(request.type, request.detailer, segment)
+    _check_detailer(segment.name, detailer, request, end)
+    if segment.segs is not None:
+        media = registry.media(segment.segs)
+        if media.kind != "segs":
+            raise Rejected(
+                f"Segment {segment.name!r}: {media.name!r} is no SEGS document. Give JSON with `header` and `segs` or "
+                f"`frames`, or give the file as `mask`."
+            )
+        return Source(name=segment.name, kind="segs", media=media.brief(), detailer=detailer)
+    media = registry.media(segment.mask or "")
+    _check_mask(segment.name, media, clip, end - start)
+    return Source(name=segment.name, kind="mask", media=media.brief(), detailer=detailer)
+
+
+def _check_mask(name: str, mask: Media, clip: Media, frames: int) -> None:
+    if mask.kind == "segs":
+        raise Rejected(f"Segment {name!r}: {mask.name!r} is a SEGS document; give it as `segs`, not as `mask`.")
+    if (mask.width, mask.height) != (clip.width, clip.height):
+        raise Rejected(
+            f"Segment {name!r}: the mask {mask.name!r} is {mask.width}x{mask.height} px, the clip {clip.name!r} is "
+            f"{clip.width}x{clip.height} px. Scale the mask to the clip's size."
+        )
+    if mask.frames not in {1, clip.frames, frames}:
+        wanted = f"{clip.frames} (one per frame of the clip)"
+        if frames != clip.frames:
+            wanted += f" or {frames} (one per frame of the range)"
+        raise Rejected(
+            f"Segment {name!r}: the mask {mask.name!r} has {mask.frames} frames; it needs 1 (for all frames) or "
+            f"{wanted}. Add or remove mask frames, or change `frames`."
+        )
+    if mask.empty:
+        raise Rejected(
+            f"Segment {name!r}: the mask {mask.name!r} is empty: no pixel is white in any of its {mask.frames} frames. "
+            f"Paint what is to be repainted white, or leave the segment out."
+        )
+
+
+def _check_detailer(name: str, detailer: Detailer, request: JobRequest, end: int) -> None:
+    check_names(detailer.sampler_name, detailer.scheduler)
+    largest = detailer.seed + request.batch_size + detailer.cycle + (end if detailer.seed_mode == "per_frame" else 0)
+    if largest + 1024 > MAX_SEED:
+        raise Rejected(
+            f"Segment {name!r}: seed {detailer.seed} is too near 2^64: segments, variations and cycles add to it. "
+            f"Choose a seed below {MAX_SEED - (largest - detailer.seed) - 1024}."
+        )
+    if detailer.context_overlap >= detailer.context_length:
+        raise Rejected(
+            f"Segment {name!r}: context_overlap is {detailer.context_overlap} and context_length "
+            f"{detailer.context_length}; the overlap must be smaller than the window."
+        )
+
+
+def _chunk(request: JobRequest, sources: tuple[Source, ...]) -> int:
+    chunk = request.chunk or DEFAULT_CHUNK[request.type]
+    if request.type is JobType.MASK:
+        return chunk
+    strides = {source.detailer.context_length - source.detailer.context_overlap for source in sources}
+    if len(strides) > 1:
+        raise Rejected(
+            f"The segments have windows of different stride (context_length - context_overlap): {sorted(strides)}. "
+            f"Give all segments the same context_length and context_overlap."
+        )
+    stride = strides.pop()
+    least = max(2 * stride, -(-max(s.detailer.context_length for s in sources) // stride) * stride)
+    nearest = max(least, round(chunk / stride) * stride)
+    if request.chunk is not None and request.chunk != nearest:
+        raise Rejected(
+            f"`chunk` is {chunk}; an `animatediff` chunk must be a multiple of the stride {stride} "
+            f"(context_length - context_overlap), {least} or more. Try {nearest}."
+        )
+    return nearest
+
+
+def _fps(request: JobRequest, clip: Media) -> tuple[int, int]:
+    if clip.fps is not None and request.input.fps is None:
+        return clip.fps
+    wanted = Fraction(request.input.fps).limit_denominator(1001) if request.input.fps is not None else DEFAULT_FPS
+    return wanted.numerator, wanted.denominator
+
+
+def _warnings(sources: tuple[Source, ...]) -> list[str]:
+    found = []
+    for source in sources:
+        if not source.detailer.max_size_hard and source.detailer.guide_size > source.detailer.max_size:
+            found.append(
+                f"Segment {source.name!r}: guide_size {source.detailer.guide_size:g} is above max_size "
+                f"{source.detailer.max_size:g}; max_size wins where a crop is enlarged."
+            )
+        if source.detailer.negative and source.detailer.cfg == 1.0:
+            found.append(f"Segment {source.name!r}: the negative prompt has no effect at cfg 1.")
+    return found

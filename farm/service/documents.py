@@ -1,0 +1,78 @@
+"""Documents of the store, read once: jobs and media never change after they were written."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import TypeVar
+
+from farm.domain import keys
+from farm.domain.job import Job, ModelRef
+from farm.domain.media import Media
+from farm.domain.segment import SegsDocument
+from farm.errors import NotFound
+from farm.ports import Blobs
+
+_T = TypeVar("_T")
+
+KEPT = 64
+"""Documents of each kind that are kept in memory."""
+
+
+class Documents:
+    """Reads typed documents and keeps the latest. Safe for threads."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._kept: OrderedDict[str, object] = OrderedDict()
+        self._lock = Lock()
+
+    def job(self, job_id: str) -> Job:
+        """Raises NotFound."""
+        return self._read(keys.job_doc(job_id), Job.model_validate_json, f"There is no job {job_id!r}.")
+
+    def media(self, media_id: str) -> Media:
+        """The long form. Raises NotFound."""
+        missing = f"There is no upload {media_id!r}. Upload the file first and use the `uri` of the answer."
+        return self._read(keys.media_doc(media_id), Media.model_validate_json, missing)
+
+    def segs(self, media: Media) -> SegsDocument:
+        """The SEGS document that a media stands for. Raises NotFound."""
+        return self._read(media.blob, SegsDocument.model_validate_json, f"The SEGS document {media.name!r} is gone.")
+
+    def model(self, name_or_hash: str) -> ModelRef:
+        """A model by name or by content hash. Raises NotFound with the names there are."""
+        for name in (f"models/names/{name_or_hash}.json", f"models/refs/{name_or_hash}.json"):
+            if self._blobs.exists(name):
+                return ModelRef.model_validate_json(self._blobs.get(name))
+        names = ", ".join(sorted(ref.name for ref in self.models())) or "none yet"
+        raise NotFound(
+            f"There is no model {name_or_hash!r} on this farm; it has: {names}. "
+            f"Add one with `farm model add NAME FOLDER`."
+        )
+
+    def models(self) -> list[ModelRef]:
+        """All models by name."""
+        return [ModelRef.model_validate_json(self._blobs.get(name)) for name in self._blobs.list("models/names/")]
+
+    def _read(self, name: str, parse: Callable[[bytes], _T], missing: str) -> _T:
+        with self._lock:
+            if name in self._kept:
+                self._kept.move_to_end(name)
+                return self._kept[name]  # type: ignore[return-value]  # one parser per name
+        try:
+            document = parse(self._blobs.get(name))
+        except NotFound:
+            raise NotFound(missing) from None
+        with self._lock:
+            self._kept[name] = document
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return document
+
+
+def compact(value: object) -> bytes:
+    """A JSON document, the same bytes for the same value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

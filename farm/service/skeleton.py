@@ -1,0 +1,125 @@
+"""Which tasks a job has before any pixel was looked at: ingest, scan, and the fixed tasks of every chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from farm.detail.spans import Chunk, Spans, animatediff_spans, mask_spans
+from farm.domain.detailer import JobType
+from farm.domain.job import Job, Source
+from farm.domain.keys import INGEST_GROUP, SCAN_FRAMES
+from farm.domain.media import Group, Media
+from farm.domain.submission import mask_position
+from farm.ports import NewTask
+
+CPU = "cpu"
+WRAP = "wrap.0"
+SEGMENTS = "segments.0"
+
+
+def spans(job: Job) -> Spans:
+    """How the job's frames are divided into chunks, as positions in the clip."""
+    if job.type is JobType.MASK:
+        return mask_spans(job.start, job.end, job.chunk)
+    detailer = job.sources[0].detailer
+    return animatediff_spans(job.start, job.end, detailer.context_length, detailer.context_overlap, job.chunk)
+
+
+def chunks(job: Job) -> int:
+    """Number of chunks of a job."""
+    return spans(job).count
+
+
+def chunk_of(job: Job, index: int) -> Chunk:
+    """Core and run of a chunk, as positions in the clip."""
+    return spans(job).chunk(index)
+
+
+def groups(media: Media) -> tuple[Group, ...]:
+    """The runs of frames that are ingested one by one."""
+    if media.groups:
+        return media.groups
+    starts = range(0, media.frames, INGEST_GROUP)
+    return tuple(Group(start=start, frames=min(INGEST_GROUP, media.frames - start)) for start in starts)
+
+
+def ingest_id(media: str, use: str, group: int) -> str:
+    """Id of the task that reads one group of a media: `use` is `frame` or `mask`."""
+    return f"ingest.{use}-{media[:12]}.{group}"
+
+
+def ingest_ids(media: Media, use: str, first: int, last: int) -> list[str]:
+    """Ids of the ingest tasks that cover positions first .. last (inclusive)."""
+    return [
+        ingest_id(media.id, use, number)
+        for number, group in enumerate(groups(media))
+        if group.start <= last and first < group.start + group.frames
+    ]
+
+
+def chunk_tasks(job: Job, index: int, media: Mapping[str, Media]) -> list[NewTask]:
+    """The fixed tasks of a chunk; `media` has the long form of everything that the job reads, by id."""
+    chunk = chunk_of(job, index)
+    reads = _reads(job, chunk.run_start, chunk.run_end, media)
+    tasks = [_ingest(name) for name in reads]
+    waits = (*reads, SEGMENTS) if job.type is JobType.ANIMATEDIFF else tuple(reads)
+    neighbors: tuple[str, ...] = ()
+    if job.type is JobType.ANIMATEDIFF:
+        neighbors = tuple(f"patched.{n}" for n in (index - 1, index + 1) if 0 <= n < chunks(job))
+    encode = "video" in job.outputs
+    tasks += [
+        NewTask(f"plan.{index}", "plan", CPU, index, "plan", waits=waits),
+        NewTask(f"patched.{index}", "barrier", "", index, waits=(f"plan.{index}",)),
+        NewTask(
+            f"paste.{index}",
+            "paste",
+            CPU,
+            index,
+            "paste",
+            waits=(f"patched.{index}",),
+            settles=neighbors,
+            closes=not encode,
+        ),
+    ]
+    if encode:
+        tasks.append(NewTask(f"encode.{index}", "encode", CPU, index, "encode", waits=(f"paste.{index}",), closes=True))
+    return tasks
+
+
+def scan_tasks(job: Job, media: Mapping[str, Media]) -> list[NewTask]:
+    """The tasks that find an `animatediff` job's segments, which belong to the whole clip."""
+    tasks: dict[str, NewTask] = {}
+    scans = []
+    for number, start in enumerate(range(job.start, job.end, SCAN_FRAMES)):
+        end = min(job.end, start + SCAN_FRAMES)
+        reads = [name for source in job.sources for name in _mask_reads(job, source, start, end, media)]
+        for name in reads:
+            tasks.setdefault(name, _ingest(name))
+        scans.append(NewTask(f"scan.{number}", "scan", CPU, layer="scan", waits=tuple(dict.fromkeys(reads))))
+    merge = NewTask(SEGMENTS, "scan", CPU, layer="scan", waits=tuple(task.id for task in scans))
+    return [*tasks.values(), *scans, merge]
+
+
+def wrap_task() -> NewTask:
+    """The last task: joins the video, writes segs.json and the manifest, and ends the job."""
+    return NewTask(WRAP, "encode", CPU, layer="wrap", final=True)
+
+
+def _reads(job: Job, start: int, end: int, media: Mapping[str, Media]) -> list[str]:
+    reads = ingest_ids(media[job.input.id], "frame", start, end - 1)
+    for source in job.sources:
+        reads += _mask_reads(job, source, start, end, media)
+    return list(dict.fromkeys(reads))
+
+
+def _mask_reads(job: Job, source: Source, start: int, end: int, media: Mapping[str, Media]) -> list[str]:
+    if source.kind != "mask":
+        return []
+    mask = media[source.media.id]
+    first = mask_position(mask, job.input.frames, job.start, start)
+    last = mask_position(mask, job.input.frames, job.start, end - 1)
+    return ingest_ids(mask, "mask", first, last)
+
+
+def _ingest(task_id: str) -> NewTask:
+    return NewTask(task_id, "ingest", CPU, layer="ingest")
