@@ -1,0 +1,156 @@
+"""From a crop to its patch, around the model: what is scaled when, which mask and which seed the sampler is given.
+
+The models themselves come in as `LatentTools`, so that every engine goes the same way. Source: SPEC 6, 7.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from farm.detail.blend import Pixels, feather
+from farm.detail.resample import Mask, resize_mask
+from farm.errors import CropTooSmall
+
+SEEDS = 2**64
+"""Number of seeds; what counts up beyond the last begins at 0 again."""
+
+Resize = Callable[[Pixels, int, int], Pixels]
+"""`resize(pixels, width, height)`: Lanczos through 8 bits, also when the size stays the same (SPEC 3.2)."""
+
+L = TypeVar("L")
+
+
+@dataclass(frozen=True, eq=False)
+class CropInput:
+    """One crop to repaint."""
+
+    pixels: Pixels
+    """float32 `[h, w, 3]` in 0..1, at source scale."""
+    noise_mask: Mask | None
+    """float32 `[h, w]`, feathered, of the size of `pixels`: where the latent may change. None: everywhere."""
+    size: tuple[int, int]
+    """Width, height in pixels at which it is sampled."""
+    seed: int
+    """Of the first cycle."""
+    frame: int
+    """Position in the clip."""
+
+
+class LatentTools(Protocol[L]):
+    """What a model can do. `L` is its batch of latents, one per crop, in order."""
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent pixel and side."""
+
+    def encode(self, pixels: Sequence[Pixels]) -> L:
+        """Latents of pictures of one size; what exceeds a multiple of `factor` is cut, equally on both sides."""
+
+    def sample(self, latents: L, masks: Sequence[Mask] | None, seeds: Sequence[int], concat: L | None) -> L:
+        """Add noise by `seeds`, sample. Masks still have to be scaled to the latent; `concat` is for inpaint models."""
+
+    def decode(self, latents: L) -> Sequence[Pixels]:
+        """Pictures `[H, W, 3]` in 0..1."""
+
+
+def crop_seed(seed: int, segment: int = 0, variation: int = 0, cycle: int = 0) -> int:
+    """The seed of one sampling of a segment.
+
+    Args:
+        seed: the job's, or the frame's.
+        segment: position in the list of segments, skipped ones counted; 0 in `animatediff` jobs, where all share one.
+        variation: number of the batch, from 0.   cycle: from 0.
+    Source:
+        SPEC 5 (e), 6.14, 9: the three are added, so one segment's second cycle has the seed of the next one's first.
+    """
+    return (seed + segment + variation + cycle) % SEEDS
+
+
+def noise_mask(mask: Mask, noise_mask_feather: int, mask_mode: bool = True) -> Mask | None:
+    """The latent's mask for a segment's mask `[h, w]`; None if the whole crop is repainted. Source: SPEC 5 (d), 6.1."""
+    return feather(mask, noise_mask_feather) if mask_mode else None
+
+
+def scale_up(crop: CropInput, resize: Resize) -> Pixels:
+    """The crop at its sampling size, `[H, W, 3]`. Source: SPEC 6.10."""
+    return resize(crop.pixels, crop.size[0], crop.size[1])
+
+
+def scale_down(pixels: Pixels, width: int, height: int, resize: Resize) -> Pixels:
+    """A decoded picture at source scale; what the decoder made smaller is stretched. Source: SPEC 6.15."""
+    return resize(pixels, width, height)
+
+
+def sampler_mask(crop: CropInput, animatediff: bool) -> Mask | None:
+    """The noise mask as it is handed to the sampler, which scales it to the latent.
+
+    In `animatediff` jobs it goes by way of the sampling size, in `mask` jobs straight from the crop's size: two
+    bilinear steps are not one.
+    """
+    if crop.noise_mask is None or not animatediff:
+        return crop.noise_mask
+    return resize_mask(crop.noise_mask, crop.size[0], crop.size[1])
+
+
+def inpaint_pixels(pixels: Pixels, mask: Mask, factor: int = 8) -> tuple[Pixels, Mask]:
+    """What an inpaint model is shown besides the latent: the picture with its masked part gray, and the mask.
+
+    Args:
+        pixels: `[H, W, 3]` at sampling size.   mask: `[h, w]` of any size.
+        factor: pixels per latent pixel; both results are cut to whole latent pixels, equally on both sides.
+    Source:
+        SPEC 6.12.
+    """
+    height, width = pixels.shape[:2]
+    mask = resize_mask(mask, width, height)
+    rows, columns = _whole(height, factor), _whole(width, factor)
+    pixels, mask = pixels[rows, columns], mask[rows, columns]
+    half = np.float32(0.5)
+    return (pixels - half) * (np.float32(1) - np.round(mask))[..., None] + half, mask
+
+
+def enhance(
+    crops: Sequence[CropInput],
+    tools: LatentTools[L],
+    resize: Resize,
+    cycle: int = 1,
+    animatediff: bool = False,
+    inpaint_model: bool = False,
+) -> list[Pixels]:
+    """The patches of crops of one sampling size, in order, each `[h, w, 3]` at its crop's size in steps of 1/255.
+
+    Args:
+        crops: of one batch; with `animatediff` the frames of one segment.
+        cycle: times that the latent is sampled, each time with fresh noise by the next seed.
+        inpaint_model: the model takes a masked picture besides; without effect for crops without a noise mask.
+    Raises:
+        CropTooSmall: a side has less than one latent pixel.
+    """
+    width, height = crops[0].size
+    if min(width, height) < tools.factor:
+        raise CropTooSmall("sampling size", (width, height), tools.factor)
+    pixels = [scale_up(crop, resize) for crop in crops]
+    found = [sampler_mask(crop, animatediff) for crop in crops]
+    masks = [mask for mask in found if mask is not None] or None
+    concat: L | None = None
+    if inpaint_model and masks:
+        pairs = [inpaint_pixels(shown, mask, tools.factor) for shown, mask in zip(pixels, masks, strict=True)]
+        masks = [mask for _, mask in pairs]
+        concat = tools.encode([shown for shown, _ in pairs])
+    latents = tools.encode(pixels)
+    for number in range(cycle):
+        latents = tools.sample(latents, masks, [crop_seed(crop.seed, cycle=number) for crop in crops], concat)
+    decoded = tools.decode(latents)
+    return [
+        scale_down(picture, crop.pixels.shape[1], crop.pixels.shape[0], resize)
+        for picture, crop in zip(decoded, crops, strict=True)
+    ]
+
+
+def _whole(side: int, factor: int) -> slice:
+    start = side % factor // 2
+    return slice(start, start + side // factor * factor)
