@@ -22,7 +22,7 @@ class JobType(StrEnum):
 class Detailer(BaseModel):
     """How a segment is cut, repainted and laid back. Defaults are the nodes' own (SPEC 1.1)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
 
     prompt: Annotated[str, Field(max_length=20_000)] = ""
     """What to draw."""
@@ -43,12 +43,17 @@ class Detailer(BaseModel):
     """True: only the mask is repainted; False: the whole crop is (the paste uses the mask either way)."""
 
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    """Of the noise. In `mask` jobs a frame's next segment takes the next number."""
     seed_mode: Literal["fixed", "per_frame"] = "fixed"
     """`mask` jobs: the same seed for every frame, or `seed + frame`."""
     steps: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Sampler steps."""
     cfg: Annotated[float, Field(ge=0, le=100)] = 8.0
+    """Weight of the prompt against the negative prompt; 1: the negative prompt is not looked at, half the work."""
     sampler_name: Annotated[str, Field(max_length=64)] = "euler"
+    """Sampler, by ComfyUI's name."""
     scheduler: Annotated[str, Field(max_length=64)] = "normal"
+    """Noise schedule, by ComfyUI's name."""
     denoise: Annotated[float, Field(ge=0.0001, le=1)] = 0.5
     """Share of the noise schedule that is run, from its quiet end. All `steps` run, whatever `denoise` is:
     as in ComfyUI, unlike diffusers, where `strength` also cuts the number of steps."""
@@ -61,12 +66,15 @@ class Detailer(BaseModel):
     drop_size: Annotated[int, Field(ge=1, le=MAX_RESOLUTION)] = 10
     """Pixels; a segment is kept if both sides of its bbox are larger."""
     bbox_fill: bool = False
+    """Repaint the whole bbox instead of the mask in it."""
     contour_fill: bool = True
+    """Areas of the mask are filled up to their outlines: holes in them are repainted too."""
     cycle: Annotated[int, Field(ge=1, le=10)] = 1
     """Times that a crop is sampled, each on the result of the one before."""
     refiner_ratio: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of the steps that the refiner model runs, if the job has one."""
     inpaint_model: bool = False
+    """The model was made for inpainting: it is shown the masked picture."""
 
     noise: Literal["independent", "shared"] = "independent"
     """`animatediff` jobs: each frame its own noise, or the noise of frame 0 for all (no flicker of its own)."""

@@ -33,7 +33,7 @@ class SegmentRequest(Detailer):
 class InputRequest(BaseModel):
     """The clip to detail."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     uri: str
     """Upload URI (`upload:<id>`), or `s3://bucket/prefix/` with numbered pictures that the farm may read."""
@@ -46,7 +46,7 @@ class InputRequest(BaseModel):
 class JobRequest(BaseModel):
     """What a user submits."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: Annotated[str, Field(max_length=200)] = ""
     type: JobType = JobType.MASK

@@ -1,0 +1,59 @@
+# Every verb sets itself up: `make test` on a fresh clone needs nothing but Python 3.11 and make.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP_ARGS ?=
+FRAMES ?= 32
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TESTS := $(wildcard tests/unit tests/contract tests/golden tests/e2e)
+
+.PHONY: setup demo test check bench chaos test-gpu clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@begin=$$(date +%s); \
+	if ! test -x $(BIN)/pip; then \
+	  echo "Making $(VENV) with $(PYTHON)"; \
+	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "Python 3.11 or newer is needed; say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }; \
+	  $(PYTHON) -m venv --clear $(VENV) \
+	    || { rm -rf $(VENV); echo "The venv module does not work; on Debian: apt install python3-venv" >&2; exit 1; }; \
+	fi; \
+	echo "Installing (minutes the first time: torch is large)"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[gpu,local,dev]' \
+	  && touch $@ && echo "Installed in $$(( $$(date +%s) - begin )) s"
+
+demo: setup
+	$(BIN)/python -m demo --frames $(FRAMES)
+
+test: setup
+	$(BIN)/python -m pytest $(TESTS) $(PYTEST_ARGS)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	@$(call run_folder,tests/bench)
+
+chaos: setup
+	@$(call run_folder,tests/chaos)
+
+test-gpu: setup
+	@$(call run_folder,tests/gpu)
+
+# A folder whose tests are not part of `make test`: they are long, or need what not every machine has.
+define run_folder
+if ls $(1)/test_*.py >/dev/null 2>&1; then $(BIN)/python -m pytest $(1) $(PYTEST_ARGS); \
+else echo "$(1) has no tests yet."; fi
+endef
+
+clean:
+	rm -rf $(VENV) out .farm build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
