@@ -1,0 +1,138 @@
+"""What a step is given: the store, this process's caches and engine, and the task that it is to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from farm.adapters.model_folder import fetch
+
+from farm.domain import keys
+from farm.domain.job import Job
+from farm.domain.media import Media
+from farm.domain.plan import Plan
+from farm.errors import NotFound
+from farm.ports import Blobs, NewTask
+from farm.service.documents import Documents
+from workers.pictures_cache import PictureCache
+
+if TYPE_CHECKING:
+    from workers.gpu.engine import Engine
+
+_T = TypeVar("_T")
+
+KEPT_OBJECTS = 12
+"""Objects (plans, packs of masks and patches) that a worker keeps in memory."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step leads to."""
+
+    output: str = ""
+    """Name of the object that holds what was made; what dependents are told."""
+    tasks: tuple[NewTask, ...] = ()
+    frames: int = 0
+    """Frames that are final now."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task, as a step sees it."""
+
+    job: Job
+    id: str
+    kind: str
+    chunk: int
+    progress: Callable[[int, int], None]
+    """`progress(step, steps)`; raises Canceled or LeaseLost: then the step must leave at once."""
+    outputs: Callable[[Sequence[str]], Mapping[str, str]]
+    """Outputs of completed tasks of the job, by task id."""
+
+
+class Tools:
+    """This process's tools. Safe for threads; the engine is opened when it is first needed."""
+
+    def __init__(self, blobs: Blobs, cache: Path, open_engine: Callable[[], Engine], max_pixels: int) -> None:
+        """
+        Args:
+            cache: folder for downloaded models and videos.
+            max_pixels: largest picture that is decoded, in pixels.
+        """
+        self.blobs = blobs
+        self.documents = Documents(blobs)
+        self.cache = cache
+        self.max_pixels = max_pixels
+        self.pictures = PictureCache(blobs, max_pixels)
+        self._open_engine = open_engine
+        self._engine: Engine | None = None
+        self._objects: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self._engine_lock = threading.Lock()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, opened once."""
+        with self._engine_lock:
+            if self._engine is None:
+                self._engine = self._open_engine()
+            return self._engine
+
+    def media(self, media: str) -> Media:
+        """The long form of a media."""
+        return self.documents.media(media)
+
+    def model(self, model_hash: str) -> Path:
+        """Folder with a model's files, downloaded and verified once per machine."""
+        return fetch(model_hash, self.blobs, self.cache / "models")
+
+    def file(self, blob: str) -> Path:
+        """An object as a local file, downloaded once per machine; for objects named by their content only."""
+        path = self.cache / "files" / hashlib.sha256(blob.encode()).hexdigest()
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(f".{threading.get_ident()}-{id(self):x}.part")
+            self.blobs.get_to_file(blob, part)
+            part.replace(path)
+        return path
+
+    def plan(self, job: str, chunk: int) -> Plan:
+        """The plan of a chunk. Raises NotFound."""
+        name = keys.plan(job, chunk)
+        return self.object(name, Plan.model_validate_json)
+
+    def object(self, name: str, parse: Callable[[bytes], _T]) -> _T:
+        """A parsed object that never changes under its name, kept for the next task that reads it."""
+        with self._lock:
+            if name in self._objects:
+                self._objects.move_to_end(name)
+                return self._objects[name]  # type: ignore[no-any-return]  # one parser per name
+        value = parse(self.blobs.get(name))
+        with self._lock:
+            self._objects[name] = value
+            while len(self._objects) > KEPT_OBJECTS:
+                self._objects.popitem(last=False)
+        return value
+
+    def forget(self, name: str) -> None:
+        """Drop an object that was written anew."""
+        with self._lock:
+            self._objects.pop(name, None)
+
+    def json(self, name: str) -> dict[str, Any]:
+        """A JSON document, not kept. Raises NotFound."""
+        document: dict[str, Any] = json.loads(self.blobs.get(name))
+        return document
+
+    def json_or_none(self, name: str) -> dict[str, Any] | None:
+        """A JSON document, or None if it is not there."""
+        try:
+            return self.json(name)
+        except NotFound:
+            return None

@@ -1,0 +1,136 @@
+"""Detail: a batch of crops through the engine. Three parts, so that a worker can load and store while the GPU runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.adapters.packs import pack, unpack
+from farm.adapters.pictures import decode, encode_png
+from farm.detail.blend import Patch, compose, cut, feather, from_bytes
+from farm.detail.box import Box
+from farm.detail.enhance import CropInput, noise_mask
+from farm.domain import keys
+from farm.domain.detailer import JobType
+from farm.domain.job import Job
+from farm.domain.plan import Crop, DetailTask, PatchRef, Plan
+from farm.errors import Unavailable
+from farm.service.documents import compact
+from workers.context import StepResult, Task, Tools
+from workers.gpu.batch import Batch
+from workers.steps.plan import load_masks
+
+U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A batch, ready for the engine."""
+
+    detail: DetailTask
+    batch: Batch
+
+
+class PatchReader:
+    """Patches that tasks of one chunk's plan have committed, each object read once."""
+
+    def __init__(self, tools: Tools, plan: Plan, masks: Sequence[NDArray[np.float32]], job: Job) -> None:
+        self._tools = tools
+        self._plan = plan
+        self._masks = masks
+        self._job = job
+        self._tasks = {task.id: task for task in plan.tasks}
+        self._feathered: dict[tuple[int, int], NDArray[np.float32]] = {}
+
+    def crop(self, ref: PatchRef) -> Crop:
+        """What the patch covers."""
+        return self._tasks[ref.task].crops[ref.crop]
+
+    def patch(self, ref: PatchRef, outputs: Mapping[str, str]) -> Patch:
+        """The patch with its feathered paste mask.
+
+        Raises:
+            Unavailable: its task has committed nothing yet.
+        """
+        task = self._tasks[ref.task]
+        crop = task.crops[ref.crop]
+        name = outputs.get(ref.task)
+        if not name:
+            raise Unavailable(f"Task {ref.task} has no patches yet; the task that reads them runs again.")
+        pixels = decode(self._tools.object(name, unpack)[member(ref.crop)])
+        mask = self.paste_mask(crop, self._job.source(task.source).detailer.feather)
+        return Patch(from_bytes(pixels), mask, Box(*crop.region))
+
+    def paste_mask(self, crop: Crop, radius: int) -> NDArray[np.float32]:
+        """The crop's mask as it is pasted."""
+        at = (crop.mask, radius)
+        if at not in self._feathered:
+            self._feathered[at] = feather(self._masks[crop.mask], radius)
+        return self._feathered[at]
+
+
+def member(crop: int) -> str:
+    """Name of a crop's patch in its task's object."""
+    return f"{crop:04d}.png"
+
+
+def load(task: Task, tools: Tools) -> Loaded:
+    """Read frames, masks and the patches below; paste those; cut the crops."""
+    plan = tools.plan(task.job.id, task.chunk)
+    detail = plan.task(task.id)
+    masks = load_masks(tools, plan)
+    reader = PatchReader(tools, plan, masks, task.job)
+    outputs = task.outputs(detail.waits) if detail.waits else {}
+    digests = {frame.position: frame.digest for frame in plan.frames}
+    pictures = tools.pictures.read_all(digests[crop.frame] for crop in detail.crops)
+    detailer = task.job.source(detail.source).detailer
+    moving = task.job.type is JobType.ANIMATEDIFF
+    inputs = []
+    for crop in detail.crops:
+        below = [reader.patch(ref, outputs) for ref in crop.under]
+        frame = from_bytes(pictures[digests[crop.frame]])
+        inputs.append(
+            CropInput(
+                pixels=cut(compose(frame, below) if below else frame, Box(*crop.region)),
+                noise_mask=noise_mask(masks[crop.mask], detailer.noise_mask_feather, detailer.mask_mode or moving),
+                size=crop.size,
+                seed=crop.seed,
+                frame=crop.frame,
+            )
+        )
+    batch = Batch(
+        job_type=task.job.type,
+        detailer=detailer,
+        crops=tuple(inputs),
+        model=tools.model(task.job.model.hash),
+        refiner=tools.model(task.job.refiner.hash) if task.job.refiner else None,
+        clip_frames=task.job.input.frames,
+    )
+    return Loaded(detail, batch)
+
+
+def work(task: Task, tools: Tools, loaded: Loaded) -> list[U8]:
+    """The batch through the engine; progress after every sampler step."""
+    return tools.engine.detail(loaded.batch, task.progress)
+
+
+def store(tools: Tools, loaded: Loaded, patches: Sequence[U8]) -> StepResult:
+    """The patches as one object, then the record that says they are complete."""
+    data = pack({member(i): encode_png(patch) for i, patch in enumerate(patches)})
+    digest = hashlib.sha256(data).hexdigest()
+    key = loaded.detail.key
+    name = keys.patches(key, digest)
+    tools.blobs.put(name, data, "application/zip")
+    record = {"key": key, "object": name, "crops": len(patches), "bytes": len(data), "engine": tools.engine.name}
+    tools.blobs.put(keys.done(key, digest), compact(record), "application/json")
+    return StepResult(output=name)
+
+
+def detail(task: Task, tools: Tools) -> StepResult:
+    """All three parts, one after the other."""
+    loaded = load(task, tools)
+    return store(tools, loaded, work(task, tools, loaded))

@@ -1,0 +1,128 @@
+"""Ingest: one group of a clip's frames, decoded once, into the store under the digests of their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import TypedDict
+
+import numpy as np
+from farm.adapters.video import decode_group
+from numpy.typing import NDArray
+
+from farm.adapters.pictures import decode, decode_mask
+from farm.domain import keys
+from farm.domain.job import Job
+from farm.domain.media import Group, Media
+from farm.errors import BadFrame, Rejected
+from farm.service.documents import compact
+from farm.service.skeleton import groups
+from workers.context import StepResult, Task, Tools
+
+
+class IngestedFrame(TypedDict, total=False):
+    """One entry of an ingest document."""
+
+    position: int
+    number: int
+    name: str
+    digest: str
+    error: str
+
+
+def ingest(task: Task, tools: Tools) -> StepResult:
+    """Decode the group that the task's id names; `ingest/<key>.json` lists its frames, unreadable ones with an error.
+
+    The key is made of the clip's content: a second job of the same clip finds the work done.
+    """
+    _, spec, number = task.id.split(".")
+    use, media_start = spec.split("-")
+    media = tools.media(_media_id(task.job, media_start))
+    group = groups(media)[int(number)]
+    name = document_name(media, use, group)
+    if not tools.blobs.exists(name):
+        frames = list(_frames(task, tools, media, use, int(number)))
+        tools.blobs.put(name, compact({"frames": frames}), "application/json")
+    return StepResult(output=name)
+
+
+def document_name(media: Media, use: str, group: Group) -> str:
+    """Name of the document that lists a group's frames; `use` is `frame` or `mask`."""
+    key = keys.content_key("ingest", {"media": media.id, "use": use, "group": [group.start, group.frames]})
+    return keys.ingest(key)
+
+
+def ingested(tools: Tools, media: Media, use: str, first: int, last: int) -> dict[int, IngestedFrame]:
+    """What ingest found at the positions first .. last (inclusive) of a media."""
+    found: dict[int, IngestedFrame] = {}
+    for group in groups(media):
+        if group.start <= last and first < group.start + group.frames:
+            document = tools.json(document_name(media, use, group))
+            found.update({f["position"]: f for f in document["frames"] if first <= f["position"] <= last})
+    return found
+
+
+def frame_digest(frame: IngestedFrame, what: str) -> str:
+    """The digest of a frame's pixels. Raises BadFrame, naming the frame, if it could not be read."""
+    if "error" in frame:
+        raise BadFrame(frame["number"], f"{what}{frame['error']}")
+    return frame["digest"]
+
+
+def _media_id(job: Job, start: str) -> str:
+    for media in [job.input, *(source.media for source in job.sources)]:
+        if media.id.startswith(start):
+            return media.id
+    raise Rejected(f"Job {job.id} reads no media that begins with {start!r}. Submit the job again.")
+
+
+def _frames(task: Task, tools: Tools, media: Media, use: str, number: int) -> Iterator[IngestedFrame]:
+    group = groups(media)[number]
+    decoded = _of_video(tools, media, number) if media.kind == "video" else _of_pictures(tools, media, group, use)
+    for count, (position, pixels) in enumerate(decoded):
+        picture = media.pictures[position] if media.pictures else None
+        frame_number = picture.number if picture else media.first_number + position
+        name = f"{PurePosixPath(picture.name).stem}.png" if picture else f"{frame_number:06d}.png"
+        entry = IngestedFrame(position=position, number=frame_number, name=name)
+        if isinstance(pixels, str):
+            entry["error"] = pixels
+        elif pixels.shape[:2] != (media.height, media.width):
+            entry["error"] = (
+                f"it is {pixels.shape[1]}x{pixels.shape[0]} px, the others are {media.width}x{media.height} px"
+            )
+        else:
+            # A mask in a video lies in its red channel, as in a picture.
+            wanted = pixels[..., :1] if use == "mask" else pixels
+            entry["digest"] = tools.pictures.write(np.ascontiguousarray(wanted))
+        task.progress(count + 1, group.frames)
+        yield entry
+
+
+def _of_pictures(tools: Tools, media: Media, group: Group, use: str) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:
+    for position in range(group.start, group.start + group.frames):
+        try:
+            data = tools.blobs.get(media.pictures[position].blob)
+            if use == "mask":
+                yield position, np.rint(decode_mask(data, tools.max_pixels) * 255).astype(np.uint8)[..., None]
+            else:
+                pixels = decode(data, tools.max_pixels)
+                yield position, np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+        except Rejected as error:
+            yield position, str(error)
+
+
+def _of_video(tools: Tools, media: Media, number: int) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:
+    group = media.groups[number]
+    path = tools.file(media.blob)
+    wanted = range(group.start, group.start + group.frames)
+    seen = set()
+    reason = "the decoder gave no picture for it"
+    try:
+        for position, pixels in decode_group(path, number):
+            seen.add(position)
+            yield position, pixels
+    except BadFrame as error:
+        reason = str(error)
+    for position in wanted:
+        if position not in seen:
+            yield position, reason

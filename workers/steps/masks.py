@@ -1,0 +1,87 @@
+"""From masks and SEGS documents to segments, at the clip's scale."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.adapters.pictures import decode_mask
+from farm.detail.box import Box
+from farm.detail.segs import Seg, mask_to_segs, segs_scale_match
+from farm.domain.job import Job, Source
+from farm.domain.segment import SegEntry
+from farm.domain.submission import mask_position
+from farm.errors import Rejected
+from workers.context import Tools
+from workers.steps.ingest import frame_digest, ingested
+
+Mask = NDArray[np.float32]
+
+
+def frame_masks(tools: Tools, job: Job, source: Source, positions: Sequence[int]) -> dict[int, Mask]:
+    """The masks `[H, W]` of a source at positions of the clip. Raises BadFrame where one cannot be read."""
+    media = tools.media(source.media.id)
+    at = {position: mask_position(media, job.input.frames, job.start, position) for position in positions}
+    found = ingested(tools, media, "mask", min(at.values()), max(at.values()))
+    digests = {p: frame_digest(found[m], f"the mask of segment {source.name!r}: ") for p, m in at.items()}
+    pictures = tools.pictures.read_all(digests.values())
+    as_floats = {digest: pixels[..., 0].astype(np.float32) / np.float32(255) for digest, pixels in pictures.items()}
+    return {position: as_floats[digest] for position, digest in digests.items()}
+
+
+def mask_segs(source: Source, mask: Mask) -> list[Seg]:
+    """The segments of one frame's mask, as MaskDetailerPipe makes them."""
+    detailer = source.detailer
+    return mask_to_segs(
+        mask,
+        False,
+        detailer.crop_factor,
+        detailer.bbox_fill,
+        detailer.drop_size,
+        source.name,
+        is_contour=detailer.contour_fill,
+    )
+
+
+def document_segs(tools: Tools, job: Job, source: Source, number: int | None) -> list[Seg]:
+    """The segments of a SEGS document, scaled to the clip: those of frame `number`, or of the clip for None."""
+    document = tools.documents.segs(source.media)
+    entries = document.frames.get(number, ()) if number is not None and document.frames else document.segs
+    segs = [_seg(entry, source) for entry in entries]
+    return segs_scale_match(segs, document.header, (job.input.height, job.input.width))
+
+
+def _seg(entry: SegEntry, source: Source) -> Seg:
+    region = Box(*entry.crop_region)
+    masks = [entry.mask] if isinstance(entry.mask, str) else list(entry.mask)
+    if not masks:
+        mask = _filled_bbox(entry, region)
+    else:
+        planes = [_plane(text, source, region) for text in masks]
+        mask = planes[0] if len(planes) == 1 else np.stack(planes)
+    return Seg(bbox=entry.bbox, crop_region=region, mask=mask, label=entry.label, confidence=entry.confidence)
+
+
+def _filled_bbox(entry: SegEntry, region: Box) -> Mask:
+    mask = np.zeros((region.height, region.width), dtype=np.float32)
+    x1, y1, x2, y2 = (round(value) for value in entry.bbox)
+    mask[max(0, y1 - region.y1) : max(0, y2 - region.y1), max(0, x1 - region.x1) : max(0, x2 - region.x1)] = 1
+    return mask
+
+
+def _plane(text: str, source: Source, region: Box) -> Mask:
+    try:
+        data = base64.b64decode(text.rsplit(",", 1)[-1], validate=True)
+    except binascii.Error as error:
+        raise Rejected(f"Segment {source.name!r}: a mask of the SEGS document is not base64: {error}.") from None
+    mask = decode_mask(data)
+    if mask.shape != (region.height, region.width):
+        raise Rejected(
+            f"Segment {source.name!r}: a mask is {mask.shape[1]}x{mask.shape[0]} px, its crop_region "
+            f"{region.width}x{region.height} px. Give masks of the crop region's size."
+        )
+    return mask

@@ -1,0 +1,170 @@
+"""Paste: a chunk's final frames, each its input with its patches laid over it in order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.adapters.pictures import encode_png
+from farm.detail.blend import Patch, cut, fade, from_bytes, paste, to_bytes
+from farm.detail.spans import Chunk, fade_weights
+from farm.domain import keys
+from farm.domain.detailer import JobType
+from farm.domain.job import Job
+from farm.domain.plan import PatchRef, Plan, PlannedFrame
+from farm.errors import NotFound
+from farm.service.documents import compact
+from farm.service.skeleton import chunks
+from workers.context import StepResult, Task, Tools
+from workers.steps.detail import PatchReader
+from workers.steps.plan import load_masks
+
+
+@dataclass(frozen=True)
+class _Take:
+    """One chunk's patches: its own, or a neighbor's over the frames that both have."""
+
+    plan: Plan
+    reader: PatchReader
+    outputs: Mapping[str, str]
+    run: Chunk
+    covers: Mapping[tuple[str, int, int, int], PatchRef]
+    """(source, segment, variation, frame) -> patch."""
+
+    def find(self, own: _Take, ref: PatchRef) -> PatchRef | None:
+        """This chunk's patch of what `ref` covers in `own`, if it was made."""
+        task, crop = own.plan.task(ref.task), own.reader.crop(ref)
+        found = self.covers.get((task.source, crop.segment, task.variation, crop.frame))
+        return found if found is not None and self.outputs.get(found.task) else None
+
+
+def paste_chunk(task: Task, tools: Tools) -> StepResult:
+    """Write `frames/<name>` for the frames of the core, then `chunks/<n>.json` with their digests."""
+    job = task.job
+    own = _take(task, tools, task.chunk)
+    assert own is not None  # it waited for its own plan
+    left, right = _neighbors(task, tools)
+    frames = [f for f in own.plan.frames if own.plan.core[0] <= f.position < own.plan.core[1]]
+    records = []
+    for count, frame in enumerate(frames):
+        base = from_bytes(tools.pictures.read(frame.digest))
+        for variation, refs in enumerate(own.plan.paste.get(frame.position, ())):
+            canvas = base
+            for order, ref in enumerate(refs):
+                patch = _patch(own, left, right, ref)
+                _extras(task, tools, own, ref, order, canvas, patch, frame)
+                canvas = paste(canvas, patch)
+            task.progress(count, len(frames))
+            data = encode_png(to_bytes(canvas))
+            name = keys.final(job.id, variation, frame.name)
+            tools.blobs.put(name, data, "image/png")
+            records.append(_record(own, frame, variation, refs, name, data))
+    document = {
+        "chunk": task.chunk,
+        "core": own.plan.core,
+        "core_frames": len(frames),
+        "frames": records,
+        "outputs": dict(own.outputs),
+        "keys": {t.id: t.key for t in own.plan.tasks},
+    }
+    name = keys.chunk(job.id, task.chunk)
+    tools.blobs.put(name, compact(document), "application/json")
+    return StepResult(output=name, frames=len(frames))
+
+
+def _patch(own: _Take, left: _Take | None, right: _Take | None, ref: PatchRef) -> Patch:
+    """The patch to paste: faded over to the neighbors' where their runs overlap."""
+    frame = own.reader.crop(ref).frame
+    sides = [(take, take.find(own, ref)) if take else (None, None) for take in (left, right)]
+    runs = [take.run if take and found else None for take, found in sides]
+    weights = fade_weights(frame, own.run, runs[0], runs[1])
+    takes = [(sides[0][0], sides[0][1], weights[0]), (own, ref, weights[1]), (sides[1][0], sides[1][1], weights[2])]
+    used = [(take.reader.patch(r, take.outputs), weight) for take, r, weight in takes if take and r and weight > 0]
+    return used[0][0] if len(used) == 1 else fade([patch for patch, _ in used], [weight for _, weight in used])
+
+
+def _neighbors(task: Task, tools: Tools) -> tuple[_Take | None, _Take | None]:
+    if task.job.type is not JobType.ANIMATEDIFF:
+        return None, None
+    left = _take(task, tools, task.chunk - 1) if task.chunk > 0 else None
+    right = _take(task, tools, task.chunk + 1) if task.chunk + 1 < chunks(task.job) else None
+    return left, right
+
+
+def _take(task: Task, tools: Tools, chunk: int) -> _Take | None:
+    """A chunk's plan and what was committed for it; None for a neighbor whose plan failed."""
+    try:
+        plan = tools.plan(task.job.id, chunk)
+    except NotFound:
+        return None
+    outputs = dict(task.outputs([t.id for t in plan.tasks]))
+    if len(outputs) < len(plan.tasks) and chunk != task.chunk:
+        finished = tools.json_or_none(keys.chunk(task.job.id, chunk)) or {"outputs": {}}
+        outputs = {**finished["outputs"], **outputs}
+    covers = {
+        (t.source, crop.segment, t.variation, crop.frame): PatchRef(task=t.id, crop=i)
+        for t in plan.tasks
+        for i, crop in enumerate(t.crops)
+    }
+    run = Chunk(chunk, *plan.core, plan.frames[0].position, plan.frames[-1].position + 1)
+    reader = PatchReader(tools, plan, load_masks(tools, plan), task.job)
+    return _Take(plan, reader, outputs, run, covers)
+
+
+def _extras(
+    task: Task,
+    tools: Tools,
+    own: _Take,
+    ref: PatchRef,
+    order: int,
+    canvas: NDArray[np.float32],
+    patch: Patch,
+    frame: PlannedFrame,
+) -> None:
+    """The pictures of single segments that the job asks for, named in the order of pasting."""
+    for folder, pixels in _extra_pictures(task.job, canvas, patch):
+        source = own.plan.task(ref.task)
+        crop = own.reader.crop(ref)
+        variation = f"-b{source.variation}" if source.variation else ""
+        name = f"{PurePosixPath(frame.name).stem}_{order:02d}_{source.source}_{crop.segment}{variation}.png"
+        tools.blobs.put(keys.job(task.job.id, f"{folder}/{name}"), encode_png(pixels), "image/png")
+
+
+def _extra_pictures(job: Job, canvas: NDArray[np.float32], patch: Patch) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    if "cropped" in job.outputs:
+        yield "cropped", to_bytes(cut(canvas, patch.box))
+    if "cropped_refined" in job.outputs:
+        yield "cropped_refined", to_bytes(patch.pixels)
+    if "cropped_enhanced_alpha" in job.outputs:
+        yield "cropped_enhanced_alpha", to_bytes(np.concatenate([patch.pixels, patch.mask[..., None]], axis=2))
+
+
+def _record(
+    own: _Take, frame: PlannedFrame, variation: int, refs: tuple[PatchRef, ...], name: str, data: bytes
+) -> dict[str, object]:
+    return {
+        "number": frame.number,
+        "position": frame.position,
+        "name": frame.name,
+        "variation": variation,
+        "object": name,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "size": len(data),
+        "input": frame.digest,
+        "patches": [
+            {
+                "key": own.plan.task(ref.task).key,
+                "crop": ref.crop,
+                "source": own.plan.task(ref.task).source,
+                "segment": own.reader.crop(ref).segment,
+                "seed": own.reader.crop(ref).seed,
+                "region": own.reader.crop(ref).region,
+            }
+            for ref in refs
+        ],
+    }
