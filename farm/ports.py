@@ -77,7 +77,8 @@ class NewTask(NamedTuple):
     closes: bool = False
     """When this task ends, its chunk has ended (as it ended)."""
     final: bool = False
-    """When this task ends, the job has ended: completed if no task of it is failed, else failed."""
+    """When this task ends, the job has ended: completed if no task of it is failed, else failed. Left out if it waits for
+    nothing and a chunk has not ended yet; a retry removes it, to be added again."""
     output: str = ""
     """Not empty: the task is known to be done, with this output; it is added as completed."""
 
@@ -222,7 +223,8 @@ class Ledger(Protocol):
         """Open a job (state queued). `done_chunks` are (chunk, frames) that ended well before. False: it exists."""
 
     def extend(self, job: str, tasks: Sequence[NewTask], opened: int) -> tuple[Offer, ...]:
-        """Add tasks (those that exist are left alone), raise `chunks_opened` to `opened`; the ready ones."""
+        """Add tasks (those that exist, or whose chunk is done, are left alone), raise `chunks_opened` to `opened`; those
+        that became ready. Raises NotFound."""
 
     def claim(self, worker: str, queues: Sequence[str], prefer: Offer | None, ttl_s: float) -> Lease | None:
         """A lease on the best ready task of these queues: higher priority first, then the job that had least, then
@@ -242,10 +244,12 @@ class Ledger(Protocol):
 
     def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None) -> Ended:
         """End an attempt badly. `retry_in_s` None, or no attempt left: the task is failed and what waits for it with
-        it; else it is tried again then. interrupted, lost and superseded use up no attempt. canceled cancels it."""
+        it; else it is tried again then. interrupted, lost and superseded use up no attempt (None: again at once), but
+        a task lost too often is failed. canceled cancels it."""
 
     def sweep(self, offer_after_s: float) -> Swept:
-        """Put expired leases and due retries back; offer again what was ready for `offer_after_s` without a claim."""
+        """Put expired leases and due retries back; offer again what was ready for `offer_after_s` without a claim, and
+        then ever more rarely. Bounded work: what is left is found by the next sweep."""
 
     def act(self, job: str, action: str, reason: str, actor: str) -> JobStatus:
         """`pause`, `resume`, `cancel`. Raises NotFound, Conflict."""

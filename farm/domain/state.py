@@ -55,23 +55,40 @@ JOB_NEXT: dict[JobState, frozenset[JobState]] = {
     JobState.ACTIVE: frozenset(
         {JobState.PAUSED, JobState.CANCEL_REQUESTED, JobState.CANCELED, JobState.FAILED, JobState.COMPLETED}
     ),
-    JobState.PAUSED: frozenset({JobState.ACTIVE, JobState.QUEUED, JobState.CANCEL_REQUESTED, JobState.CANCELED}),
+    JobState.PAUSED: frozenset(
+        {
+            JobState.ACTIVE,
+            JobState.QUEUED,
+            JobState.CANCEL_REQUESTED,
+            JobState.CANCELED,
+            JobState.FAILED,
+            JobState.COMPLETED,
+        }
+    ),
     JobState.CANCEL_REQUESTED: frozenset({JobState.CANCELED}),
     JobState.CANCELED: frozenset({JobState.ACTIVE}),
     JobState.FAILED: frozenset({JobState.ACTIVE}),
     JobState.COMPLETED: frozenset({JobState.ACTIVE}),
 }
-"""`retry` reopens an ended job."""
+"""`retry` reopens an ended job; what runs while a job is paused may be its last task."""
 
 TASK_NEXT: dict[TaskState, frozenset[TaskState]] = {
     TaskState.DEPEND: frozenset({TaskState.QUEUED, TaskState.FAILED, TaskState.CANCELED, TaskState.COMPLETED}),
-    TaskState.QUEUED: frozenset({TaskState.ACTIVE, TaskState.CANCELED, TaskState.COMPLETED}),
+    TaskState.QUEUED: frozenset({TaskState.ACTIVE, TaskState.DEPEND, TaskState.CANCELED, TaskState.COMPLETED}),
     TaskState.ACTIVE: frozenset(
-        {TaskState.COMPLETED, TaskState.SOFT_FAILED, TaskState.FAILED, TaskState.QUEUED, TaskState.CANCELED}
+        {
+            TaskState.COMPLETED,
+            TaskState.SOFT_FAILED,
+            TaskState.FAILED,
+            TaskState.QUEUED,
+            TaskState.DEPEND,
+            TaskState.CANCELED,
+        }
     ),
-    TaskState.SOFT_FAILED: frozenset({TaskState.QUEUED, TaskState.CANCELED, TaskState.FAILED}),
+    TaskState.SOFT_FAILED: frozenset({TaskState.QUEUED, TaskState.DEPEND, TaskState.CANCELED, TaskState.FAILED}),
     TaskState.COMPLETED: frozenset({TaskState.QUEUED, TaskState.DEPEND}),
     TaskState.FAILED: frozenset({TaskState.QUEUED, TaskState.DEPEND, TaskState.EATEN}),
     TaskState.EATEN: frozenset({TaskState.QUEUED, TaskState.DEPEND}),
     TaskState.CANCELED: frozenset({TaskState.QUEUED, TaskState.DEPEND}),
 }
+"""A task goes back to `depend` when a retry reopens what it waits for."""

@@ -1,0 +1,258 @@
+"""A ledger in memory: the twin that tests use, held to the one on Redis by tests/contract/test_ledger*.py."""
+
+from collections.abc import Callable, Sequence
+
+from farm.adapters.ledger_rules import (
+    OFFER_AGAIN_MAX,
+    SWEEP_LIMIT,
+    check_job,
+    check_outcome,
+    check_tasks,
+    in_words,
+    milliseconds,
+)
+from farm.adapters.memory_decisions import act, retry
+from farm.adapters.memory_moves import Change
+from farm.adapters.memory_rows import CANCELING, GOOD, LISTED, MemoryJob, Row
+from farm.adapters.memory_views import MemoryViews
+from farm.domain.state import JobState, Outcome, TaskState
+from farm.ports import (
+    Ended,
+    JobFacts,
+    JobStatus,
+    Lease,
+    NewTask,
+    Offer,
+    Swept,
+    TaskFilter,
+)
+
+_REFUSED = Ended(accepted=False)
+
+
+class MemoryLedger(MemoryViews):
+    """The `Ledger` of one process, safe for threads; it goes when the process goes."""
+
+    def _held(self, lease: Lease) -> tuple[MemoryJob, Row] | None:
+        """The job and the row of a lease that still holds."""
+        job = self._jobs.get(lease.job)
+        row = job.rows.get(lease.task) if job else None
+        if job is None or row is None or row.state is not TaskState.ACTIVE or row.fence != lease.fence:
+            return None
+        return job, row
+
+    def _line(self) -> list[MemoryJob]:
+        return [job for job in self._jobs.values() if job.state in LISTED]
+
+    def create(self, facts: JobFacts, done_chunks: Sequence[tuple[int, int]] = ()) -> bool:
+        """Open a job. False: it exists."""
+        check_job(facts, done_chunks)
+        with self._lock:
+            if facts.id in self._jobs:
+                return False
+            job = self._jobs[facts.id] = MemoryJob(facts)
+            job.done = {chunk for chunk, _ in done_chunks}
+            job.chunk_frames = dict(done_chunks)
+            job.frames_done = sum(job.chunk_frames.values())
+            job.count_contiguous()
+            Change(job, self._now()).share_from_here(self._line())
+            return True
+
+    def extend(self, job: str, tasks: Sequence[NewTask], opened: int) -> tuple[Offer, ...]:
+        """Add tasks; those that became ready."""
+        check_tasks(tasks)
+        with self._lock:
+            found = self._job(job)
+            change = Change(found, self._now())
+            change.add(tasks)
+            change.settle()
+            found.opened = max(found.opened, opened)
+            found.revision += 1
+            return tuple(change.offers)
+
+    def claim(self, worker: str, queues: Sequence[str], prefer: Offer | None, ttl_s: float) -> Lease | None:
+        """The best ready task of these queues, or None."""
+        with self._lock:
+            choice = self._choose(queues, prefer)
+            if choice is None:
+                return None
+            job, row = choice
+            now = self._now()
+            self._fences += 1
+            Change(job, now).move(row, TaskState.ACTIVE)
+            row.attempt += 1
+            row.fence, row.worker = f"{self._incarnation}-{self._fences}", worker
+            row.started, row.expires = now, now + milliseconds(ttl_s)
+            row.front, row.step, row.steps = False, 0, 0
+            job.workers[worker] += 1
+            job.revision += 1
+            if job.state is JobState.QUEUED:
+                job.state, job.activity = JobState.ACTIVE, "started"
+                job.started = job.started or now
+            return row.lease(job.facts.id)
+
+    def _choose(self, queues: Sequence[str], prefer: Offer | None) -> tuple[MemoryJob, Row] | None:
+        ready = [(job, rows) for job in self._line() if (rows := _ready(job, queues))]
+        if not ready:
+            return None
+        best, rows = min(ready, key=lambda item: (item[0].merit, item[0].order))
+        wanted = next((item for item in ready if prefer and item[0].facts.id == prefer.job), None)
+        if wanted and prefer and wanted[0].merit == best.merit:
+            for row in wanted[1]:
+                if row.new.id == prefer.task:
+                    return wanted[0], row
+        return best, rows[0]
+
+    def renew(self, leases: Sequence[Lease], ttl_s: float) -> tuple[str, ...]:
+        """Lengthen leases: `ok`, `lost` or `canceled` for each."""
+        with self._lock:
+            return tuple(self._renew(lease, ttl_s) for lease in leases)
+
+    def _renew(self, lease: Lease, ttl_s: float) -> str:
+        held = self._held(lease)
+        if held is None:
+            return "lost"
+        job, row = held
+        row.expires = self._now() + milliseconds(ttl_s)
+        return "canceled" if job.state in CANCELING else "ok"
+
+    def progress(self, lease: Lease, step: int, steps: int) -> str:
+        """Note sampler progress: `ok`, `lost` or `canceled`."""
+        with self._lock:
+            held = self._held(lease)
+            if held is None:
+                return "lost"
+            job, row = held
+            job.steps_done += max(0, step - row.step)
+            job.revision += 1
+            row.step, row.steps = step, steps
+            return "canceled" if job.state in CANCELING else "ok"
+
+    def finish(
+        self, lease: Lease, output: str, tasks: Sequence[NewTask] = (), frames: int = 0, seconds: float = 0.0
+    ) -> Ended:
+        """End an attempt well; a second time with the same fence changes nothing."""
+        check_tasks(tasks)
+        with self._lock:
+            held = self._held(lease)
+            if held is None:
+                return self._finished_before(lease)
+            job, row = held
+            change = Change(job, self._now())
+            change.let_go(row, Outcome.OK, "", milliseconds(seconds))
+            row.output = output
+            job.frames_done += frames
+            if frames and row.new.chunk >= 0:
+                job.chunk_frames[row.new.chunk] = job.chunk_frames.get(row.new.chunk, 0) + frames
+            # The new tasks first: what they feed must still be waiting for this one.
+            change.add(tasks)
+            change.end(row, TaskState.COMPLETED)
+            return _closed(change, row)
+
+    def _finished_before(self, lease: Lease) -> Ended:
+        job = self._jobs.get(lease.job)
+        row = job.rows.get(lease.task) if job else None
+        if job is None or row is None or row.state is not TaskState.COMPLETED or row.fence != lease.fence:
+            return _REFUSED
+        ended = row.new.final and job.over
+        return Ended(True, chunk_ended=row.new.closes, job_ended=ended, task_state=TaskState.COMPLETED)
+
+    def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None) -> Ended:
+        """End an attempt badly."""
+        check_outcome(outcome)
+        with self._lock:
+            held = self._held(lease)
+            if held is None:
+                return _REFUSED
+            job, row = held
+            change = Change(job, self._now())
+            change.let_go(row, outcome, error, change.now - row.started)
+            retry_in = None if retry_in_s is None else max(0, milliseconds(retry_in_s))
+            change.fall_short(row, outcome, error, retry_in)
+            return _closed(change, row)
+
+    def sweep(self, offer_after_s: float) -> Swept:
+        """Look after what nobody looks after; at most SWEEP_LIMIT of each kind."""
+        with self._lock:
+            now = self._now()
+            offers: list[Offer] = []
+            expired = self._rows(TaskState.ACTIVE, lambda row: row.expires, now)
+            for job, row in expired:
+                change = Change(job, now)
+                error = f"the lease of {row.worker} ran out"
+                change.let_go(row, Outcome.LOST, error, now - row.started)
+                change.fall_short(row, Outcome.LOST, error, None)
+                offers += _closed(change, row).offers
+            for job, row in self._rows(TaskState.SOFT_FAILED, lambda row: row.due, now):
+                change = Change(job, now)
+                change.back(row)
+                offers += _closed(change, row).offers
+            offers += self._offer_again(now, milliseconds(offer_after_s))
+            self._workers = {name: entry for name, entry in self._workers.items() if entry[1] > now}
+            names = tuple(f"{job.facts.id}/{row.new.id}" for job, row in expired)
+            return Swept(tuple(offers), names, self._to_advance(now))
+
+    def _rows(self, state: TaskState, when: Callable[[Row], int], until: int) -> list[tuple[MemoryJob, Row]]:
+        """Rows in a state, those whose time has come, in the order of their times."""
+        found = [(job, row) for job in self._jobs.values() for row in job.rows.values() if row.state is state]
+        found = [item for item in found if when(item[1]) <= until]
+        found.sort(key=lambda item: (when(item[1]), f"{item[0].facts.id}/{item[1].new.id}"))
+        return found[:SWEEP_LIMIT]
+
+    def _offer_again(self, now: int, after: int) -> list[Offer]:
+        offers = []
+        for job, row in self._rows(TaskState.QUEUED, lambda row: row.offered, now - after):
+            row.offered = now
+            if job.state in LISTED:
+                row.offered += after * (min(2**row.offers, OFFER_AGAIN_MAX) - 1)
+                row.offers += 1
+                offers.append(row.offer(job.facts.id))
+        return offers
+
+    def _to_advance(self, now: int) -> tuple[str, ...]:
+        """Open jobs, those first that were not looked at for longest."""
+        jobs = sorted((job for job in self._jobs.values() if not job.over), key=lambda job: (job.swept, job.facts.id))
+        for job in jobs[:SWEEP_LIMIT]:
+            job.swept = now
+        return tuple(job.facts.id for job in jobs[:SWEEP_LIMIT])
+
+    def act(self, job: str, action: str, reason: str, actor: str) -> JobStatus:
+        """Pause, resume or cancel. Raises NotFound, Conflict."""
+        with self._lock:
+            act(self._job(job), action, in_words(action, reason, actor), self._line(), self._now())
+            return self._job(job).status()
+
+    def retry(self, job: str, which: TaskFilter, reason: str, actor: str) -> tuple[int, tuple[Offer, ...]]:
+        """Reset tasks; reopens an ended job. Raises NotFound, Conflict."""
+        with self._lock:
+            return retry(self._job(job), which, in_words("retry", reason, actor), self._line(), self._now())
+
+    def drop(self, job: str, chunk: int) -> None:
+        """Forget the rows of a chunk that is done, if all of its tasks ended well."""
+        with self._lock:
+            found = self._jobs.get(job)
+            if found is None or chunk not in found.done:
+                return
+            rows = [row for row in found.rows.values() if row.new.chunk == chunk]
+            if any(row.state not in GOOD for row in rows):
+                return
+            for row in rows:
+                del found.rows[row.new.id]
+                found.dependents.pop(row.new.id, None)
+
+    def forget(self, job: str) -> None:
+        """Remove a job."""
+        with self._lock:
+            self._jobs.pop(job, None)
+
+
+def _ready(job: MemoryJob, queues: Sequence[str]) -> list[Row]:
+    rows = (row for row in job.rows.values() if row.state is TaskState.QUEUED and row.new.queue in queues)
+    return sorted(rows, key=lambda row: row.order)
+
+
+def _closed(change: Change, row: Row) -> Ended:
+    """Run a change to its end and say what it led to."""
+    change.settle()
+    change.job.revision += 1
+    return Ended(True, tuple(change.offers), change.chunk_ended, change.job_ended, row.state)

@@ -1,0 +1,177 @@
+"""What the ledger in memory keeps: jobs and the rows of their tasks."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from farm.adapters.ledger_rules import BARRIER, job_order
+from farm.domain.state import JOB_ENDED, JobState, TaskState
+from farm.ports import JobFacts, JobStatus, Lease, NewTask, Offer, TaskFilter, TaskStatus
+
+LISTED = frozenset({JobState.QUEUED, JobState.ACTIVE})
+"""States in which a job's ready tasks are given out."""
+
+CANCELING = frozenset({JobState.CANCEL_REQUESTED, JobState.CANCELED})
+"""States in which nothing becomes ready any more."""
+
+GOOD = frozenset({TaskState.COMPLETED, TaskState.EATEN})
+BAD = frozenset({TaskState.FAILED, TaskState.CANCELED})
+
+
+@dataclass
+class Row:
+    """A task. Times are in milliseconds of server time."""
+
+    new: NewTask
+    seq: int
+    state: TaskState = TaskState.DEPEND
+    open: int = 0
+    """Waits that are not met."""
+    bad: int = 0
+    """Hard waits that ended badly; more than 0: this task cannot run until they were retried."""
+    front: bool = False
+    """Goes before the job's other ready tasks: it was given out before."""
+    attempt: int = 0
+    losses: int = 0
+    offers: int = 0
+    """How often it was offered since it became ready."""
+    fence: str = ""
+    worker: str = ""
+    error: str = ""
+    output: str = ""
+    cause: str = ""
+    """The task whose bad end was handed down to this one."""
+    started: int = 0
+    expires: int = 0
+    """End of its lease."""
+    due: int = 0
+    """When its next attempt may begin."""
+    offered: int = 0
+    step: int = 0
+    steps: int = 0
+    history: list[Mapping[str, object]] = field(default_factory=list)
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is a task in people's eyes."""
+        return self.new.kind != BARRIER
+
+    @property
+    def order(self) -> tuple[bool, int, int]:
+        """Its place among the ready tasks of its job."""
+        return (not self.front, self.new.chunk, self.seq)
+
+    def offer(self, job: str) -> Offer:
+        """What the queue carries."""
+        return Offer(job, self.new.id, self.new.kind, self.new.queue)
+
+    def lease(self, job: str) -> Lease:
+        """What its worker holds."""
+        new = self.new
+        return Lease(
+            job, new.id, new.kind, new.queue, new.chunk, new.layer, new.key, self.attempt, self.fence, self.worker
+        )
+
+    def status(self) -> TaskStatus:
+        """What people see."""
+        return TaskStatus(
+            id=self.new.id,
+            kind=self.new.kind,
+            layer=self.new.layer,
+            chunk=self.new.chunk,
+            state=self.state,
+            attempt=self.attempt,
+            key=self.new.key,
+            output=self.output,
+            worker=self.worker,
+            error=self.error,
+            step=self.step,
+            steps=self.steps,
+            history=tuple(self.history),
+        )
+
+    def meant(self, which: TaskFilter) -> bool:
+        """Whether the filter lets it through."""
+        return (
+            (not which.states or self.state in which.states)
+            and which.layer in ("", self.new.layer)
+            and which.chunk in (None, self.new.chunk)
+            and (not which.tasks or self.new.id in which.tasks)
+        )
+
+
+@dataclass
+class MemoryJob:
+    """A job and all that is known of its tasks."""
+
+    facts: JobFacts
+    state: JobState = JobState.QUEUED
+    activity: str = "submitted"
+    revision: int = 1
+    vtime: int = 0
+    """Milliseconds of work that it had; fair share gives the next task to the job that had least."""
+    seq: int = 0
+    rows: dict[str, Row] = field(default_factory=dict)
+    dependents: dict[str, list[tuple[str, int, bool]]] = field(default_factory=dict)
+    """Task -> who waits for it (id and number), and whether its bad end is theirs too."""
+    counts: Counter[TaskState] = field(default_factory=Counter)
+    workers: Counter[str] = field(default_factory=Counter)
+    """Worker -> leases of this job that it holds."""
+    done: set[int] = field(default_factory=set)
+    failed: set[int] = field(default_factory=set)
+    chunk_frames: dict[int, int] = field(default_factory=dict)
+    """Final frames of chunks that are not yet counted in `frames_contiguous`."""
+    next_chunk: int = 0
+    """First chunk that is not counted in `frames_contiguous`."""
+    frames_done: int = 0
+    frames_contiguous: int = 0
+    opened: int = 0
+    steps_done: int = 0
+    started: int = 0
+    ended: int = 0
+    hits: int = 0
+    misses: int = 0
+    swept: int = 0
+
+    @property
+    def order(self) -> str:
+        """What sorts jobs by age."""
+        return job_order(self.facts.created, self.facts.id)
+
+    @property
+    def merit(self) -> tuple[int, int]:
+        """Lower is served first; jobs with the same are equally good."""
+        return (-self.facts.priority, self.vtime)
+
+    @property
+    def over(self) -> bool:
+        """Whether the job has ended."""
+        return self.state in JOB_ENDED
+
+    def count_contiguous(self) -> None:
+        """Take in whole chunks as far as they follow without a gap."""
+        while self.next_chunk in self.done:
+            self.frames_contiguous += self.chunk_frames.pop(self.next_chunk, 0)
+            self.next_chunk += 1
+
+    def status(self) -> JobStatus:
+        """What people see."""
+        return JobStatus(
+            facts=self.facts,
+            state=self.state,
+            activity=self.activity,
+            revision=self.revision,
+            counts={state: self.counts[state] for state in TaskState},
+            tasks=self.counts.total(),
+            frames_done=self.frames_done,
+            frames_contiguous=self.frames_contiguous,
+            chunks_opened=self.opened,
+            chunks_done=len(self.done),
+            chunks_failed=len(self.failed),
+            steps_done=self.steps_done,
+            started=self.started / 1000 if self.started else None,
+            ended=self.ended / 1000 if self.ended else None,
+            cache_hits=self.hits,
+            cache_misses=self.misses,
+            workers_active=len(self.workers),
+        )
