@@ -1,0 +1,57 @@
+"""From settings to a farm: the one place where the real adapters are put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from farm.adapters.celery_queue import CeleryQueue, make_app
+from farm.adapters.clock import system_clock
+from farm.adapters.media import admit_prefix, limits_of
+from farm.adapters.redis_ledger import RedisLedger
+from farm.adapters.stores import open_store
+from farm.domain.engine_names import ENGINE_VERSIONS
+from farm.ports import Blobs, Ledger, Queue
+from farm.service.farm import Farm, Prefixes
+from farm.settings import MissingSetting, Settings
+
+
+@dataclass(frozen=True)
+class Connected:
+    """A farm and what it stands on."""
+
+    farm: Farm
+    blobs: Blobs
+    ledger: Ledger
+    queue: Queue
+
+
+def store_address(settings: Settings) -> str:
+    """Where the farm's objects lie. Raises MissingSetting."""
+    if settings.store is not None:
+        return settings.store
+    if settings.s3_bucket is None:
+        raise MissingSetting("s3_bucket", "farm")
+    return f"s3://{settings.s3_bucket}/{settings.s3_prefix}".rstrip("/")
+
+
+def connect(settings: Settings, patience_s: float = 0.0) -> Connected:
+    """The farm of these settings. No request is made yet.
+
+    Args:
+        patience_s: seconds for which calls ride out an outage of Redis; 0 for whoever answers to a person.
+    """
+    if settings.redis_url is None:
+        raise MissingSetting("redis_url", "redis://:password@host:6379/0")
+    blobs = open_store(store_address(settings), settings)
+    ledger = RedisLedger(settings.redis_url, patience_s=patience_s)
+    queue = CeleryQueue(make_app(settings.redis_url))
+    farm = Farm(
+        blobs,
+        ledger,
+        queue,
+        system_clock(),
+        engine=ENGINE_VERSIONS[settings.engine],
+        window=settings.window_chunks,
+        prefixes=Prefixes(lambda uri: admit_prefix(uri, blobs, limits_of(settings), settings)),
+    )
+    return Connected(farm, blobs, ledger, queue)

@@ -1,0 +1,161 @@
+"""From a network to a denoiser: x0 after guidance and noise mask, as samplers want it (PARITY 3.1, 3.6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from workers.gpu.sigmas import SigmaTable
+from workers.gpu.windows import Fuse, fused, windows
+
+Prediction = Literal["epsilon", "v_prediction"]
+Network = Callable[[Tensor, int, Tensor], Tensor]
+"""Noisy latents `[groups, rows, channels, h, w]` of unit variance, timestep, text `[groups, tokens, width]` -> what the
+network predicts, of the latents' shape. The rows of a group may see each other."""
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Text conditioning, `[1, tokens, width]` each, and the strength with which the first is preferred."""
+
+    positive: Tensor
+    negative: Tensor
+    cfg: float
+    always_both: bool = False
+    """The sampler needs the unconditional x0 even where `cfg` is 1."""
+
+    @property
+    def both(self) -> bool:
+        """Whether the network is asked for the unconditional prediction."""
+        return self.always_both or not math.isclose(self.cfg, 1.0)
+
+
+@dataclass(frozen=True)
+class NoiseMask:
+    """Where latents may change: outside, the run keeps the noised original."""
+
+    mask: Tensor
+    """`[rows, 1, h, w]`, 0 keeps, 1 is free; values between mix."""
+    latent: Tensor
+    noise: Tensor
+    """The run's first noise, `[rows, channels, h, w]`."""
+    differential: bool = False
+    """The mask says how early in the run a pixel becomes free, instead of how much of it."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """How many rows the network is given at once."""
+
+    length: int
+    overlap: int = 0
+    fuse: Fuse = "flat"
+    motion: bool = False
+    """The rows of a call see each other: windows overlap. Otherwise rows are only counted off."""
+
+    def runs(self, rows: int) -> tuple[range, ...]:
+        """The windows over so many rows."""
+        if self.motion:
+            return windows(rows, self.length, self.overlap)
+        return tuple(range(i, min(i + self.length, rows)) for i in range(0, rows, self.length))
+
+
+class Denoiser:
+    """D(x, sigma): the clean latents that the model sees in noisy ones."""
+
+    def __init__(
+        self, network: Network, table: SigmaTable, guidance: Guidance, context: Context, prediction: Prediction = "epsilon"
+    ) -> None:
+        self.table = table
+        self.uncond = torch.empty(0)
+        """The unconditional clean latents of the last call, without mask; empty if they were not asked for."""
+        self._network = network
+        self._guidance = guidance
+        self._text = _text(guidance)
+        self._context = context
+        self._prediction = prediction
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """`x`: `[rows, channels, h, w]` float32 with noise of level `sigma`, a number above 0. Returns the like."""
+        runs = self._context.runs(len(x))
+        results = fused(lambda run: self._clean(x[run.start : run.stop], sigma), runs, self._context.fuse)
+        if not self._guidance.both:
+            return results[0]
+        self.uncond, conditional = results
+        return self.uncond + self._guidance.cfg * (conditional - self.uncond)
+
+    def _clean(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
+        """The clean latents by each text: negative and positive, or the positive alone."""
+        x_in = x / torch.sqrt(sigma**2 + 1)
+        predictions = self._network(x_in.expand(len(self._text), *x.shape), self.table.timestep(sigma), self._text)
+        if self._prediction == "v_prediction":
+            share = 1 / (sigma**2 + 1)
+            return tuple(x * share - v * sigma * torch.sqrt(share) for v in predictions)
+        return tuple(x - noise * sigma for noise in predictions)
+
+
+def _text(guidance: Guidance) -> Tensor:
+    """`[1 or 2, tokens, width]`: negative, positive. Texts of unlike length are repeated to a common multiple."""
+    if not guidance.both:
+        return guidance.positive
+    tokens = math.lcm(guidance.negative.shape[1], guidance.positive.shape[1])
+    both = (guidance.negative, guidance.positive)
+    return torch.cat([text.repeat(1, tokens // text.shape[1], 1) for text in both])
+
+
+class RunModel:
+    """What a sampler is given: the denoiser, with the noise mask of the run around it, and a count of its steps."""
+
+    def __init__(
+        self, denoiser: Denoiser, sigmas: Tensor, mask: NoiseMask | None, on_step: Callable[[int], None]
+    ) -> None:
+        self.reported: Tensor | None = None
+        """D at the beginning of the last step: what Impact Pack's route gives as result."""
+        self._denoiser = denoiser
+        self._mask = mask
+        self._on_step = on_step
+        self._steps_begun = 0
+        self._free_from = _times_of_freedom(denoiser.table, sigmas) if mask and mask.differential else None
+
+    @property
+    def table(self) -> SigmaTable:
+        """The model's own noise levels."""
+        return self._denoiser.table
+
+    @property
+    def uncond(self) -> Tensor:
+        """The unconditional clean latents of the last call, without mask."""
+        return self._denoiser.uncond
+
+    def step(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """D at the beginning of a step; tells that the one before it is done."""
+        if self._steps_begun:
+            self._on_step(self._steps_begun)
+        self._steps_begun += 1
+        self.reported = self(x, sigma)
+        return self.reported
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """D, after guidance and mask."""
+        if self._mask is None:
+            return self._denoiser(x, sigma)
+        mask = self._mask.mask if self._free_from is None else self._freed(self._mask.mask, sigma)
+        kept = 1 - mask
+        x = x * mask + (self._mask.latent + self._mask.noise * sigma) * kept
+        return self._denoiser(x, sigma) * mask + self._mask.latent * kept
+
+    def _freed(self, mask: Tensor, sigma: Tensor) -> Tensor:
+        """Differential diffusion (arXiv:2306.00950): a pixel is free once the run has come down to its value."""
+        first, last = self._free_from or (1, 0)
+        threshold = (self.table.timestep(sigma) - last) / (first - last) if first != last else 1.0
+        return (mask >= threshold).to(mask.dtype)
+
+
+def _times_of_freedom(table: SigmaTable, sigmas: Tensor) -> tuple[int, int]:
+    """Timesteps of the run's beginning and of its end."""
+    return table.timestep(sigmas[0]), table.timestep(torch.clamp(sigmas[-1], min=table.smallest))

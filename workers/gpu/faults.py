@@ -1,0 +1,70 @@
+"""How the engine says no, and what it makes of torch's own errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from farm.errors import OutOfMemory, Rejected
+
+
+class BadModel(Rejected):
+    """A model's folder cannot be used."""
+
+    def __init__(self, fault: str, remedy: str) -> None:
+        super().__init__(f"The model cannot be used: {fault}. To have it run, {remedy}.")
+
+
+class NotNumbers(Rejected):
+    """The model gave values that are not numbers."""
+
+    def __init__(self, stage: str, dtype: str) -> None:
+        super().__init__(
+            f"The model gave values that are not numbers (NaN or infinite) in the stage {stage!r}, computed in {dtype}. "
+            f"Run the worker with FARM_DTYPE=fp32, or set another `sampler_name`, `scheduler` or a lower `cfg`."
+        )
+
+
+class CropTooSmall(Rejected):
+    """A crop has no latent pixel."""
+
+    def __init__(self, width: int, height: int, minimum: int) -> None:
+        super().__init__(
+            f"A crop is sampled at {width}x{height} px; each side must be at least {minimum} px. Raise `guide_size` or "
+            f"`crop_factor`, or drop small segments with `drop_size`."
+        )
+
+
+class ContextTooLong(Rejected):
+    """A window is longer than the motion module can see."""
+
+    def __init__(self, context_length: int, longest: int) -> None:
+        super().__init__(
+            f"`context_length` is {context_length}, but the model's motion module sees {longest} frames at the most. "
+            f"Set `context_length` to {longest} or less."
+        )
+
+
+class TooManySteps(Rejected):
+    """The schedule would be too long."""
+
+    def __init__(self, steps: int, denoise: float, longest: int) -> None:
+        super().__init__(
+            f"`steps` {steps} at `denoise` {denoise:g} is the end of a schedule of {int(steps / denoise)} steps; at most "
+            f"{longest} are possible. Lower `steps` or raise `denoise`."
+        )
+
+
+@contextmanager
+def memory_errors(doing: str) -> Iterator[None]:
+    """Turns torch's out-of-memory errors, of a GPU or of the CPU, into OutOfMemory; `doing` says at what."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(f"The GPU's memory is too small to {doing}: {error}") from error
+    except RuntimeError as error:
+        if "allocate memory" not in str(error) and "out of memory" not in str(error).lower():
+            raise
+        raise OutOfMemory(f"The machine's memory is too small to {doing}: {error}") from error

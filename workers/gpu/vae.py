@@ -1,0 +1,70 @@
+"""Pixels to latents and back (PARITY 3.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workers.gpu.faults import NotNumbers, memory_errors
+
+Pixels = NDArray[np.float32]
+
+PIXELS_AT_ONCE = 2**20
+"""Pixels that go through the VAE together: bounds its memory, which is far above the UNet's. One picture always goes."""
+
+
+class Codec:
+    """A diffusers AutoencoderKL for numpy pictures of one size."""
+
+    def __init__(self, vae: Any, device: torch.device, dtype: torch.dtype) -> None:  # noqa: ANN401  diffusers is untyped
+        self.factor: int = 2 ** (len(vae.config.block_out_channels) - 1)
+        """Pixels per latent pixel and side."""
+        self.scaling = float(vae.config.scaling_factor)
+        self.shift = float(vae.config.shift_factor or 0.0)
+        self._device = device
+        self._dtype = torch.float32 if vae.config.force_upcast or dtype == torch.float16 else dtype
+        self._vae = vae.to(device=device, dtype=self._dtype).eval().requires_grad_(False)
+
+    def encode(self, pictures: Sequence[Pixels]) -> Tensor:
+        """Latents `[n, channels, h, w]` float32 of pictures `[H, W, 3]` in [0, 1]: the posterior's mode.
+
+        What exceeds a multiple of `factor` is cut, equally on both sides.
+        """
+        found = []
+        for part in self._slices(pictures):
+            pixels = torch.from_numpy(np.stack([_cut(picture, self.factor) for picture in part])).permute(0, 3, 1, 2)
+            with memory_errors("encode a crop"):
+                posterior = self._vae.encode((pixels * 2 - 1).to(self._device, self._dtype)).latent_dist
+            found.append(posterior.mode().float())
+        return self._sound(torch.cat(found), "encoding")
+
+    def decode(self, latents: Tensor) -> list[Pixels]:
+        """Pictures `[H, W, 3]` float32 in [0, 1]."""
+        height, width = (side * self.factor for side in latents.shape[-2:])
+        found: list[Pixels] = []
+        for part in latents.split(max(1, PIXELS_AT_ONCE // (height * width))):
+            with memory_errors("decode a crop"):
+                decoded = self._vae.decode(part.to(self._device, self._dtype)).sample
+            pixels = self._sound(decoded.float(), "decoding") / 2 + 0.5
+            found += list(pixels.clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy())
+        return found
+
+    def _slices(self, pictures: Sequence[Pixels]) -> list[Sequence[Pixels]]:
+        size = max(1, PIXELS_AT_ONCE // (pictures[0].shape[0] * pictures[0].shape[1]))
+        return [pictures[i : i + size] for i in range(0, len(pictures), size)]
+
+    def _sound(self, values: Tensor, stage: str) -> Tensor:
+        if not bool(torch.isfinite(values).all()):
+            raise NotNumbers(stage, str(self._dtype).removeprefix("torch."))
+        return values
+
+
+def _cut(picture: Pixels, factor: int) -> Pixels:
+    height, width = picture.shape[:2]
+    top, left = height % factor // 2, width % factor // 2
+    return picture[top : top + height // factor * factor, left : left + width // factor * factor]

@@ -1,0 +1,114 @@
+"""The GPU worker's small pipeline: one thread claims ahead and loads, the calling thread owns the GPU, one thread
+encodes, uploads and finishes. A bounded number of tasks ahead and behind, so memory stays bounded."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from farm.errors import FarmError
+from farm.ports import Lease
+from workers.context import Task
+from workers.steps import detail
+
+if TYPE_CHECKING:
+    from workers.runner import Runner
+
+BEHIND = 2
+"""Batches that wait to be stored."""
+
+
+@dataclass(frozen=True)
+class _Ready:
+    lease: Lease
+    task: Task
+    loaded: detail.Loaded
+    started: float
+
+
+@dataclass(frozen=True)
+class _Made:
+    ready: _Ready
+    patches: list[detail.U8]
+
+
+class GpuPipeline:
+    """Runs detail tasks, the next one's inputs loading and the last one's patches uploading meanwhile."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def run(self, first: Lease, until: float) -> int:
+        """Run `first` and what can be claimed until the time `until` (monotonic seconds); the number of tasks run.
+
+        Returns when all that was claimed is finished or handed back.
+        """
+        ahead: queue.Queue[_Ready | None] = queue.Queue(max(1, self._runner.pace.claim_ahead))
+        behind: queue.Queue[_Made | None] = queue.Queue(BEHIND)
+        others: list[Lease] = []
+        loader = threading.Thread(target=self._load, args=(first, until, ahead, others), name="loader")
+        storer = threading.Thread(target=self._store, args=(behind,), name="storer")
+        loader.start()
+        storer.start()
+        count = 0
+        while (ready := ahead.get()) is not None:
+            count += 1
+            self._compute(ready, behind)
+        behind.put(None)
+        loader.join()
+        storer.join()
+        for lease in others:
+            count += self._runner.run(lease)
+        return count
+
+    def _load(self, first: Lease, until: float, ahead: queue.Queue[_Ready | None], others: list[Lease]) -> None:
+        """Load and claim ahead. A task of another kind ends it: that one is run when the GPU's are done."""
+        lease: Lease | None = first
+        try:
+            while lease is not None:
+                if lease.kind != "detail":
+                    others.append(lease)
+                    break
+                self._load_one(lease, ahead)
+                stop = self._runner.draining.is_set() or time.monotonic() >= until or not self._runner.pace.claim_ahead
+                lease = None if stop else self._runner.claim()
+        finally:
+            ahead.put(None)
+
+    def _load_one(self, lease: Lease, ahead: queue.Queue[_Ready | None]) -> None:
+        started = time.monotonic()
+        try:
+            task = self._runner.task(lease)
+            loaded = detail.load(task, self._runner.tools)
+        except FarmError as error:
+            self._runner.failed(lease, error)
+        except Exception as error:  # noqa: BLE001 - as in Runner.run: an unforeseen error ends the attempt
+            self._runner.failed(lease, error)
+        else:
+            ahead.put(_Ready(lease, task, loaded, started))
+
+    def _compute(self, ready: _Ready, behind: queue.Queue[_Made | None]) -> None:
+        try:
+            self._runner.heartbeat.check(ready.lease)
+            patches = detail.work(ready.task, self._runner.tools, ready.loaded)
+        except FarmError as error:
+            self._runner.failed(ready.lease, error)
+        except Exception as error:  # noqa: BLE001 - as in Runner.run: an unforeseen error ends the attempt
+            self._runner.failed(ready.lease, error)
+        else:
+            behind.put(_Made(ready, patches))
+
+    def _store(self, behind: queue.Queue[_Made | None]) -> None:
+        while (made := behind.get()) is not None:
+            lease = made.ready.lease
+            try:
+                self._runner.heartbeat.check(lease)
+                result = detail.store(self._runner.tools, made.ready.loaded, made.patches)
+                self._runner.finished(lease, result, time.monotonic() - made.ready.started)
+            except FarmError as error:
+                self._runner.failed(lease, error)
+            except Exception as error:  # noqa: BLE001 - as in Runner.run: an unforeseen error ends the attempt
+                self._runner.failed(lease, error)

@@ -1,0 +1,146 @@
+"""A worker process: Celery carries offers to it, the runner claims, a thread tells the ledger that it is alive."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+from celery.signals import worker_shutting_down
+
+from farm.adapters.connect import connect
+from farm.errors import FarmError, Unavailable
+from farm.ports import WorkerStatus
+from farm.settings import Settings
+from workers.app import make_worker_app, worker_arguments
+from workers.context import Tools
+from workers.gpu.engine import Engine, open_engine
+from workers.runner import Pace, Runner
+from workers.sweeper import Sweeper
+from workers.tasks import register
+
+log = structlog.get_logger()
+PATIENCE_S = 300.0
+"""Seconds for which a worker rides out an outage of Redis before it gives a task up."""
+ALIVE_BEATS = 3
+"""Heartbeats after which a silent worker is gone from the list."""
+CPU = "cpu"
+
+
+class WorkerProcess:
+    """One process: one GPU, or CPU tasks, or both."""
+
+    def __init__(self, settings: Settings, queues: Sequence[str], name: str = "") -> None:
+        """
+        Args:
+            queues: `cpu`, `gpu` (every class up to this device's), or single ones such as `gpu.24`.
+            name: unique among the workers that are alive; made of host, pid and a random part if left out.
+        """
+        self.settings = settings
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+        connected = connect(settings, PATIENCE_S)
+        self.queues = expand(queues, settings)
+        cache = settings.cache_dir or settings.data_dir / "cache"
+        self.tools = Tools(connected.blobs, Path(cache), self._open_engine, settings.max_pixels)
+        on_gpu = any(queue.startswith("gpu") for queue in self.queues) and not _on_cpu(settings)
+        self.pace = Pace(
+            settings.lease_ttl_s,
+            settings.heartbeat_s,
+            settings.claim_slice_s,
+            settings.backoff_s,
+            claim_ahead=2 if on_gpu else 0,
+        )
+        self.runner = Runner(self.name, connected.farm, self.tools, self.queues, self.pace)
+        self._device = ""
+        self._stop = threading.Event()
+        self._alive = threading.Thread(target=self._beat, name="alive", daemon=True)
+        self._sweeper = Sweeper(self.name, connected.farm, settings.sweep_s, offer_after_s=10 * settings.sweep_s)
+
+    def run(self) -> None:
+        """Serve until told to end: SIGTERM lets the running task finish and claims no more."""
+        assert self.settings.redis_url is not None  # connect() has looked
+        app = make_worker_app(self.settings.redis_url)
+        register(app, self.runner)
+
+        def drain(**_: object) -> None:
+            self.runner.draining.set()
+
+        worker_shutting_down.connect(drain, weak=False)
+        if any(queue.startswith("gpu") for queue in self.queues):
+            self._device = self.tools.engine.device
+        self._alive.start()
+        if CPU in self.queues:
+            self._sweeper.start()
+        log.info("worker_started", worker=self.name, queues=self.queues, device=self._device or CPU)
+        try:
+            app.worker_main(worker_arguments(self.name, self.queues))
+        finally:
+            self._stop.set()
+            self._sweeper.stop()
+            self.runner.heartbeat.stop()
+
+    def _open_engine(self) -> Engine:
+        settings = self.settings
+        return open_engine(settings.engine, settings.device, settings.dtype, settings.torch_threads)
+
+    def _beat(self) -> None:
+        ledger = self.runner.farm.ledger
+        while True:
+            held = tuple(f"{lease.job}/{lease.task}" for lease in self.runner.heartbeat.held())
+            status = WorkerStatus(
+                id=self.name,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                queues=self.queues,
+                device=self._device or CPU,
+                seen=0.0,
+                tasks=held,
+                info={"engine": self.settings.engine, "draining": self.runner.draining.is_set()},
+            )
+            try:
+                ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS)
+            except Unavailable as error:
+                log.warning("beat_failed", error=str(error))
+            except FarmError as error:
+                log.error("beat_refused", error=str(error))
+            if self._stop.wait(self.settings.heartbeat_s):
+                return
+
+
+def expand(queues: Sequence[str], settings: Settings) -> tuple[str, ...]:
+    """Queue names to consume: `gpu` becomes every class up to this device's, its own class first."""
+    names: list[str] = []
+    for queue in queues:
+        names += _gpu_classes(settings) if queue == "gpu" else [queue]
+    return tuple(dict.fromkeys(names))
+
+
+GPU_CLASSES = (80, 48, 24, 16, 12, 8, 0)
+"""GiB of GPU memory; a task asks for the least class that holds it."""
+
+
+def _gpu_classes(settings: Settings) -> list[str]:
+    memory = int(settings.worker_class) if settings.worker_class else _measured_class(settings)
+    return [f"gpu.{size}" for size in GPU_CLASSES if size <= memory]
+
+
+def _measured_class(settings: Settings) -> int:
+    if _on_cpu(settings):
+        return 0
+    import torch
+
+    return int(torch.cuda.get_device_properties(0).total_memory / 2**30) + 1
+
+
+def _on_cpu(settings: Settings) -> bool:
+    if settings.engine == "fake" or settings.device == "cpu":
+        return True
+    if settings.device == "cuda":
+        return False
+    import torch
+
+    return not torch.cuda.is_available()

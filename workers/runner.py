@@ -1,0 +1,206 @@
+"""A worker's loop: claim, run, finish, claim again; one thread keeps the leases alive.
+
+A message of the queue starts it; it returns when nothing is left to claim or its time slice is used up, so that lost,
+doubled or late messages do no harm.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from farm.domain.state import Outcome
+from farm.errors import Canceled, FarmError, LeaseLost, OutOfMemory, Rejected, Unavailable
+from farm.ports import Ended, Lease, Ledger, Offer
+from farm.service.farm import Farm
+from workers.context import StepResult, Task, Tools
+from workers.pipeline import GpuPipeline
+from workers.steps.registry import run_step
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Times of a worker, in seconds."""
+
+    lease_ttl: float = 15.0
+    heartbeat: float = 5.0
+    claim_slice: float = 60.0
+    """After this long a message's loop claims no more."""
+    backoff: float = 2.0
+    """Before the second attempt; doubled each time."""
+    claim_ahead: int = 0
+    """Tasks claimed and loaded while the GPU works. 0 on a CPU, where loading would only slow the engine down and
+    another worker had better take the task."""
+
+
+class Heartbeat:
+    """Renews this worker's leases from a thread of its own and remembers which were lost or canceled."""
+
+    def __init__(self, ledger: Ledger, pace: Pace) -> None:
+        self._ledger = ledger
+        self._pace = pace
+        self._held: dict[str, Lease] = {}
+        self._ended: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def hold(self, lease: Lease) -> None:
+        """Keep a lease alive from now on."""
+        with self._lock:
+            self._held[lease.fence] = lease
+
+    def release(self, lease: Lease) -> None:
+        """Let a lease be."""
+        with self._lock:
+            self._held.pop(lease.fence, None)
+            self._ended.pop(lease.fence, None)
+
+    def held(self) -> tuple[Lease, ...]:
+        """Leases that are kept alive now."""
+        with self._lock:
+            return tuple(self._held.values())
+
+    def check(self, lease: Lease) -> None:
+        """Raises Canceled or LeaseLost if the ledger said so at the last heartbeat."""
+        raise_for(self._ended.get(lease.fence, "ok"), lease)
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join(timeout=self._pace.heartbeat + 1)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._pace.heartbeat):
+            leases = self.held()
+            if not leases:
+                continue
+            try:
+                answers = self._ledger.renew(leases, self._pace.lease_ttl)
+            except Unavailable as error:
+                log.warning("heartbeat_failed", error=str(error))
+                continue
+            with self._lock:
+                self._ended.update({le.fence: a for le, a in zip(leases, answers, strict=True) if a != "ok"})
+
+
+def raise_for(answer: str, lease: Lease) -> None:
+    """Turn a ledger's answer about a lease into the error that stops its task."""
+    if answer == "canceled":
+        raise Canceled(f"Job {lease.job} was canceled.")
+    if answer != "ok":
+        raise LeaseLost(f"The lease on {lease.job}/{lease.task} went to another worker.")
+
+
+class Runner:
+    """Runs tasks of the given queues in this process, for any number of messages."""
+
+    def __init__(self, worker: str, farm: Farm, tools: Tools, queues: Sequence[str], pace: Pace) -> None:
+        self.worker = worker
+        self.farm = farm
+        self.tools = tools
+        self.queues = tuple(queues)
+        self.pace = pace
+        self.heartbeat = Heartbeat(farm.ledger, pace)
+        self.draining = threading.Event()
+        """Set when the process was told to end: nothing more is claimed."""
+        self._pipeline = GpuPipeline(self)
+
+    def serve(self, offer: Offer | None) -> int:
+        """Claim and run until nothing is ready or the slice is over; the number of tasks that were run."""
+        until = time.monotonic() + self.pace.claim_slice
+        count = 0
+        while not self.draining.is_set() and (count == 0 or time.monotonic() < until):
+            lease = self.claim(offer)
+            if lease is None:
+                break
+            offer = None
+            count += self._pipeline.run(lease, until) if lease.kind == "detail" else self.run(lease)
+        return count
+
+    def claim(self, prefer: Offer | None = None) -> Lease | None:
+        """The best ready task of this worker's queues, kept alive from now on."""
+        lease = self.farm.ledger.claim(self.worker, self.queues, prefer, self.pace.lease_ttl)
+        if lease is not None:
+            self.heartbeat.hold(lease)
+            log.info("claimed", job=lease.job, task=lease.task, attempt=lease.attempt)
+        return lease
+
+    def run(self, lease: Lease) -> int:
+        """Run one task from start to end."""
+        started = time.monotonic()
+        try:
+            result = run_step(self.task(lease), self.tools)
+        except FarmError as error:
+            self.failed(lease, error)
+        except Exception as error:  # noqa: BLE001 - the one place where an unforeseen error becomes an attempt's end
+            self.failed(lease, error)
+        else:
+            self.finished(lease, result, time.monotonic() - started)
+        return 1
+
+    def task(self, lease: Lease) -> Task:
+        """A lease as a step sees it."""
+
+        def progress(step: int, steps: int) -> None:
+            self.heartbeat.check(lease)
+            raise_for(self.farm.ledger.progress(lease, step, steps), lease)
+
+        return Task(
+            job=self.farm.document(lease.job),
+            id=lease.task,
+            kind=lease.kind,
+            chunk=lease.chunk,
+            progress=progress,
+            outputs=lambda tasks: self.farm.ledger.outputs(lease.job, tasks),
+        )
+
+    def finished(self, lease: Lease, result: StepResult, seconds: float) -> None:
+        """Commit a task's result; offer what became ready."""
+        ended = self.farm.ledger.finish(lease, result.output, result.tasks, result.frames, seconds)
+        self.heartbeat.release(lease)
+        log.info("finished", job=lease.job, task=lease.task, seconds=round(seconds, 3), accepted=ended.accepted)
+        self._follow(lease, ended)
+
+    def failed(self, lease: Lease, error: BaseException) -> None:
+        """Report how an attempt ended badly."""
+        outcome, again = judge(error)
+        log.warning("attempt_ended", job=lease.job, task=lease.task, outcome=outcome.value, error=repr(error))
+        text = str(error) if isinstance(error, FarmError) else f"{type(error).__name__}: {error}"
+        self.heartbeat.release(lease)
+        if outcome is Outcome.SUPERSEDED:
+            return
+        delay = self.pace.backoff * 2 ** (lease.attempt - 1) if again else None
+        try:
+            self._follow(lease, self.farm.ledger.fail(lease, outcome, text, delay))
+        except Unavailable as unreachable:
+            # Nobody hears of it now; the lease runs out and the task goes to another worker.
+            log.error("attempt_end_not_reported", job=lease.job, task=lease.task, error=str(unreachable))
+
+    def hand_back(self, lease: Lease) -> None:
+        """Return a lease that was not worked on; it costs no attempt."""
+        self.heartbeat.release(lease)
+        self._follow(lease, self.farm.ledger.fail(lease, Outcome.INTERRUPTED, "handed back", 0.0))
+
+    def _follow(self, lease: Lease, ended: Ended) -> None:
+        self.farm.offer(ended.offers)
+        if ended.chunk_ended and not ended.job_ended:
+            self.farm.advance(lease.job)
+
+
+def judge(error: BaseException) -> tuple[Outcome, bool]:
+    """How an error ends an attempt, and whether the task is tried again."""
+    if isinstance(error, Canceled):
+        return Outcome.CANCELED, False
+    if isinstance(error, LeaseLost):
+        return Outcome.SUPERSEDED, False
+    if isinstance(error, OutOfMemory):
+        return Outcome.OOM, True
+    return Outcome.ERROR, not isinstance(error, Rejected)
