@@ -60,6 +60,8 @@ class S3Place:
     keys: tuple[str, str] | None = field(default=None, repr=False)
     """Access key id and secret; None: AWS's variables, files or roles."""
     retry_for_s: float = RETRY_FOR_S
+    attempts: int = 5
+    """Tries of one request by boto3 itself, inside of `retry_for_s`."""
 
 
 class S3Blobs:
@@ -260,7 +262,7 @@ class S3Blobs:
                 # Otherwise a range fails on servers that send the whole object's checksum with it.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
-                retries={"mode": "standard", "max_attempts": 5},
+                retries={"mode": "standard", "max_attempts": self.place.attempts},
                 max_pool_connections=POOL,
                 connect_timeout=5,
                 read_timeout=60,
