@@ -11,6 +11,7 @@ from farm.domain.detailer import MAX_SEED, Detailer, JobType, merged
 from farm.domain.job import Job, JobRequest, ModelRef, SegmentRequest, Source
 from farm.domain.media import Media
 from farm.domain.sampling_names import check_names
+from farm.domain.segment import SegsDocument
 from farm.errors import Rejected
 
 DEFAULT_CHUNK = {JobType.MASK: 16, JobType.ANIMATEDIFF: 48}
@@ -28,6 +29,8 @@ class Registry:
     """Upload URI -> the long form."""
     model: Callable[[str], ModelRef]
     """Name or hash -> model."""
+    segs: Callable[[Media], SegsDocument]
+    """A SEGS document's content."""
 
 
 def complete(request: JobRequest, registry: Registry, *, job_id: str, created: str, user: str, engine: str) -> Job:
@@ -117,6 +120,7 @@ def _source(
                 f"Segment {segment.name!r}: {media.name!r} is no SEGS document. Give JSON with `header` and `segs` or "
                 f"`frames`, or give the file as `mask`."
             )
+        _check_segs(segment.name, media, registry.segs(media), clip, (start, end))
         return Source(name=segment.name, kind="segs", media=media.brief(), detailer=detailer)
     media = registry.media(segment.mask or "")
     _check_mask(segment.name, media, clip, end - start)
@@ -144,6 +148,27 @@ def _check_mask(name: str, mask: Media, clip: Media, frames: int) -> None:
             f"Segment {name!r}: the mask {mask.name!r} is empty: no pixel is white in any of its {mask.frames} frames. "
             f"Paint what is to be repainted white, or leave the segment out."
         )
+
+
+def _check_segs(name: str, media: Media, document: SegsDocument, clip: Media, span: tuple[int, int]) -> None:
+    start, end = span
+    counts = {len(entry.mask) for entry in document.segs if not isinstance(entry.mask, str)} - {0, 1}
+    wrong = counts - {clip.frames, end - start}
+    if wrong:
+        raise Rejected(
+            f"Segment {name!r}: an entry of {media.name!r} has {min(wrong)} masks; it needs 1 (for all frames) or "
+            f"{end - start} (one per frame)."
+        )
+    if document.frames:
+        numbers = [picture.number for picture in clip.pictures] or range(
+            clip.first_number, clip.first_number + clip.frames
+        )
+        if not any(number in document.frames for number in numbers[start:end]):
+            raise Rejected(
+                f"Segment {name!r}: {media.name!r} has segments for frames {min(document.frames)} to "
+                f"{max(document.frames)}, the job's frames are {numbers[start]} to {numbers[end - 1]}. "
+                f"Number the document's frames as the clip's, or change `frames`."
+            )
 
 
 def _check_detailer(name: str, detailer: Detailer, request: JobRequest, end: int) -> None:

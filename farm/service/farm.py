@@ -69,7 +69,7 @@ class Farm:
 
     def validate(self, request: JobRequest, user: str = "") -> Job:
         """The job that a request stands for, not submitted. Raises Rejected."""
-        registry = Registry(media=self.media, model=self.documents.model)
+        registry = Registry(media=self.media, model=self.documents.model, segs=self.documents.segs)
         stamp = self._clock.now()
         return complete(request, registry, job_id=self._clock.new_id(), created=stamp, user=user, engine=self._engine)
 

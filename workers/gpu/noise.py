@@ -111,9 +111,10 @@ class Brownian:
     """
 
     def __init__(self, streams: Streams, shape: Sequence[int], device: torch.device, span: tuple[Tensor, Tensor]) -> None:
-        low, high = (bound.to(device, torch.float32) for bound in span)
+        low, high = (bound.to(torch.float32) for bound in span)
+        # The package cuts times to six decimals and warns of queries outside; so its range is kept here.
+        self._range = round(float(low), 6), round(float(high), 6)
         self._streams = streams
-        self._device = device
         self._trees = [
             torchsde.BrownianTree(low, torch.zeros((stream.count, *shape), device=device), high, entropy=stream.seed)
             for stream in streams
@@ -121,12 +122,12 @@ class Brownian:
 
     def between(self, sigma: Tensor, sigma_next: Tensor) -> Tensor:
         """Unit noise of the way down from `sigma` to `sigma_next`, `[rows, *shape]` float32."""
-        low, high = sigma_next.to(self._device), sigma.to(self._device)
+        low, high = (min(max(float(bound), self._range[0]), self._range[1]) for bound in (sigma_next, sigma))
         drawn = [
             tree(low, high)[list(stream.rows)] for stream, tree in zip(self._streams, self._trees, strict=True)
         ]
         # Down the noise levels is against the path's direction, hence the minus.
-        return -torch.cat(drawn) / (high - low).abs().sqrt()
+        return -torch.cat(drawn) / (sigma - sigma_next).abs().sqrt()
 
 
 class SamplerNoise:

@@ -113,7 +113,7 @@ def linear_quadratic(table: SigmaTable, steps: int) -> Tensor:
     slope = LINEAR_SHARE / half
     bend = (1 - LINEAR_SHARE - slope * (steps - half)) / (steps - half) ** 2
     gone = [slope * i + bend * max(0, i - half) ** 2 for i in range(steps)]
-    return torch.tensor([(1 - share) * table.largest for share in gone], dtype=torch.float32)
+    return torch.tensor([1 - share for share in gone], dtype=torch.float32) * table.largest
 
 
 def kl_optimal(table: SigmaTable, steps: int) -> Tensor:

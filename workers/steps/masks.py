@@ -33,6 +33,31 @@ def frame_masks(tools: Tools, job: Job, source: Source, positions: Sequence[int]
     return {position: as_floats[digest] for position, digest in digests.items()}
 
 
+def per_frame(tools: Tools, source: Source) -> bool:
+    """Whether each frame of the clip has a mask of its own, drawn or in a SEGS document by frame."""
+    if source.kind == "segs":
+        return bool(tools.documents.segs(source.media).frames)
+    return source.media.frames > 1
+
+
+def clip_masks(tools: Tools, job: Job, source: Source, positions: Sequence[int]) -> dict[int, Mask]:
+    """What a source marks in each frame, `[H, W]`: a drawn mask, or the frame's SEGS laid over each other."""
+    if source.kind == "mask":
+        return frame_masks(tools, job, source, positions)
+    pictures = tools.media(job.input.id).pictures
+    masks = {}
+    for position in positions:
+        number = pictures[position].number if pictures else job.number(position)
+        mask = np.zeros((job.input.height, job.input.width), dtype=np.float32)
+        for seg in document_segs(tools, job, source, number):
+            within = seg.crop_region.inside(job.input.width, job.input.height)
+            plane = seg.mask if seg.mask.ndim == 2 else seg.mask.max(axis=0)
+            cut = plane[: within.height, : within.width]
+            mask[within.slices] = np.maximum(mask[within.slices], cut)
+        masks[position] = mask
+    return masks
+
+
 def mask_segs(source: Source, mask: Mask) -> list[Seg]:
     """The segments of one frame's mask, as MaskDetailerPipe makes them."""
     detailer = source.detailer

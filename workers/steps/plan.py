@@ -19,7 +19,7 @@ from farm.ports import Blobs, NewTask
 from farm.service.skeleton import chunk_of
 from workers.context import StepResult, Task, Tools
 from workers.steps.ingest import IngestedFrame, frame_digest, ingested
-from workers.steps.masks import Mask, document_segs, frame_masks, mask_segs
+from workers.steps.masks import Mask, clip_masks, document_segs, frame_masks, mask_segs, per_frame
 from workers.steps.scan import clip_segments
 
 
@@ -77,7 +77,8 @@ def _still(
     tools: Tools, job: Job, source: Source, chunk: Chunk, frames: Sequence[PlannedFrame]
 ) -> dict[int, Sequence[Seg]]:
     if source.kind == "segs":
-        return {frame.position: document_segs(tools, job, source, frame.number) for frame in frames}
+        found = {frame.position: document_segs(tools, job, source, frame.number) for frame in frames}
+        return {position: [_of_frame(seg, job, position) for seg in segs] for position, segs in found.items()}
     masks = frame_masks(tools, job, source, range(chunk.run_start, chunk.run_end))
     made: dict[int, Sequence[Seg]] = {}
     for mask in masks.values():
@@ -90,12 +91,16 @@ def _moving(
     tools: Tools, job: Job, source: Source, segs: Sequence[Seg], frames: Sequence[PlannedFrame]
 ) -> dict[int, Sequence[Seg]]:
     positions = [frame.position for frame in frames]
-    if source.kind == "mask" and source.media.frames > 1:
-        masks: Mapping[int, Mask] = frame_masks(tools, job, source, positions)
+    if per_frame(tools, source):
+        masks: Mapping[int, Mask] = clip_masks(tools, job, source, positions)
         return {p: [_with_mask(seg, masks[p][seg.crop_region.slices]) for seg in segs] for p in positions}
-    rows = [_frame_rows(seg, job) for seg in segs]
-    return {p: [_with_mask(seg, row[(p - job.start) % len(row)]) for seg, row in zip(segs, rows, strict=True)]
-            for p in positions}  # fmt: skip
+    return {position: [_of_frame(seg, job, position) for seg in segs] for position in positions}
+
+
+def _of_frame(seg: Seg, job: Job, position: int) -> Seg:
+    """The segment with the mask that it has in one frame."""
+    rows = _frame_rows(seg, job)
+    return _with_mask(seg, rows[(position - job.start) % len(rows)])
 
 
 def _frame_rows(seg: Seg, job: Job) -> Mask:

@@ -16,7 +16,7 @@ from farm.domain.keys import SCAN_FRAMES
 from farm.service.documents import compact
 from farm.service.skeleton import SEGMENTS
 from workers.context import StepResult, Task, Tools
-from workers.steps.masks import Mask, document_segs, frame_masks
+from workers.steps.masks import Mask, clip_masks, document_segs, per_frame
 
 BATCH = 16
 """Masks in memory at once."""
@@ -31,7 +31,7 @@ def scan(task: Task, tools: Tools) -> StepResult:
     positions = range(start, min(task.job.end, start + SCAN_FRAMES))
     members = {}
     for source in task.job.sources:
-        if source.kind == "mask":
+        if source.kind == "mask" or per_frame(tools, source):
             members[f"{source.name}.npy"] = encode_npy(_union(task, tools, source, positions))
     name = keys.scan(task.job.id, number)
     tools.blobs.put(name, pack(members), "application/zip")
@@ -52,7 +52,7 @@ def _union(task: Task, tools: Tools, source: Source, positions: range) -> Mask:
     union: Mask | None = None
     for start in range(positions.start, positions.stop, BATCH):
         batch = range(start, min(positions.stop, start + BATCH))
-        masks = frame_masks(tools, task.job, source, batch)
+        masks = clip_masks(tools, task.job, source, batch)
         union = union_mask(np.stack(list({id(m): m for m in masks.values()}.values())), union)
         task.progress(batch.stop - positions.start, len(positions))
     assert union is not None  # a scan has at least one frame
@@ -80,7 +80,7 @@ def _merge(task: Task, tools: Tools) -> StepResult:
 
 
 def _segments(tools: Tools, job: Job, source: Source) -> list[Seg]:
-    if source.kind == "segs":
+    if source.kind == "segs" and not per_frame(tools, source):
         return document_segs(tools, job, source, None)
     detailer = source.detailer
     union: Mask | None = None
@@ -88,7 +88,7 @@ def _segments(tools: Tools, job: Job, source: Source) -> list[Seg]:
         part = decode_npy(unpack(tools.blobs.get(keys.scan(job.id, number)))[f"{source.name}.npy"])
         union = union_mask(part[None], union)
     assert union is not None  # a job has at least one frame
-    if source.media.frames == 1:
+    if not per_frame(tools, source):
         return animatediff_segs(
             union,
             False,
@@ -99,8 +99,8 @@ def _segments(tools: Tools, job: Job, source: Source) -> list[Seg]:
             contour_fill=detailer.contour_fill,
         )
     found = mask_to_segs(union, False, detailer.crop_factor, detailer.bbox_fill, detailer.drop_size, source.name)
-    per_frame = np.zeros((0, 0), dtype=np.float32)
-    return [Seg(seg.bbox, seg.crop_region, per_frame, seg.label, seg.confidence) for seg in found]
+    of_its_frame = np.zeros((0, 0), dtype=np.float32)
+    return [Seg(seg.bbox, seg.crop_region, of_its_frame, seg.label, seg.confidence) for seg in found]
 
 
 def _read(entry: dict[str, Any], mask: Mask) -> Seg:
