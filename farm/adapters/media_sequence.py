@@ -6,13 +6,13 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from farm.adapters.blob_names import check_name
 from farm.adapters.pictures import BadPicture, decode_mask, picture_size
+from farm.domain.keys import media_blob
 from farm.domain.media import Media, Picture
 from farm.errors import Rejected, TooLarge
 from farm.ports import Blobs
@@ -79,6 +79,8 @@ class _Light:
     """Whether any pixel of the sequence was found to be set; then nothing more needs decoding."""
 
     found: bool = False
+    decoded: bool = False
+    """Whether any picture could be decoded at all."""
 
 
 class _Seen(NamedTuple):
@@ -151,15 +153,17 @@ def admit_sequence(entries: Sequence[Entry], name: str, blobs: Blobs, limits: Li
     pictures: list[Picture] = []
     faults: list[str] = []
     for (number, entry), seen in zip(numbered, _looked_at(numbered, blobs, limits, light), strict=True):
-        if seen.size is None:
+        if seen.fault:
             faults.append(f"{entry.name}: {seen.fault}")
+        if seen.size is None:
+            pass  # its chunk will fail, and name it
         elif first is None:
             first = (entry, seen.size)
         elif seen.size != first[1]:
             raise _odd_size(name, first, entry, seen.size)
-        pictures.append(Picture(number=number, name=entry.name, blob=blob_name(seen.sha256)))
-    if first is None:
-        raise BadPicture(f"{name!r}, {faults[0]}")
+        pictures.append(Picture(number=number, name=entry.name, blob=media_blob(seen.sha256)))
+    if first is None or not light.decoded:
+        raise BadSequence(f"Not one picture of {name!r} can be read. {faults[0]}")
     return Media(
         id=_identity(pictures),
         kind="pictures",
@@ -171,11 +175,6 @@ def admit_sequence(entries: Sequence[Entry], name: str, blobs: Blobs, limits: Li
         empty=not light.found,
         pictures=tuple(pictures),
     )
-
-
-def blob_name(sha256: str) -> str:
-    """Where the store keeps bytes that a user handed in."""
-    return f"media/blobs/{sha256}"
 
 
 def _odd_size(name: str, first: tuple[Entry, tuple[int, int]], odd: Entry, size: tuple[int, int]) -> BadSequence:
@@ -209,9 +208,12 @@ def _look(entry: Entry, blobs: Blobs, limits: Limits, light: _Light) -> _Seen:
     data = entry.load()
     seen = _header(entry, data, limits)
     if seen.size is not None and not light.found:
-        with suppress(BadPicture):
-            light.found = light.found or bool(decode_mask(data, limits.max_pixels).any())
-    target = blob_name(seen.sha256)
+        try:
+            light.found = bool(decode_mask(data, limits.max_pixels).any()) or light.found
+            light.decoded = True
+        except BadPicture as error:
+            seen = seen._replace(fault=str(error))
+    target = media_blob(seen.sha256)
     if not blobs.exists(target):
         blobs.put(target, data, _content_type(entry.name))
     return seen

@@ -1,0 +1,32 @@
+"""What a request handler works with: made once at start, handed to every route."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from farm.adapters.media import Limits
+from farm.ports import Blobs
+from farm.service.farm import Farm
+from farm.settings import Settings
+
+
+@dataclass(frozen=True)
+class Context:
+    """The tools of this process. Nothing in it belongs to a request."""
+
+    farm: Farm
+    blobs: Blobs
+    settings: Settings
+    limits: Limits
+
+
+def context(request: Request) -> Context:
+    """The process's tools, as `create_app` was given them."""
+    found: Context = request.app.state.context
+    return found
+
+
+Tools = Annotated[Context, Depends(context)]

@@ -1,0 +1,38 @@
+"""The API as a process: `uvicorn --factory api.main:app`, everything from the environment."""
+
+from __future__ import annotations
+
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import create_app
+from farm.adapters.connect import connect
+from farm.settings import Settings
+
+GRACE_S = 10
+"""Seconds that open requests have at the end; downloads are resumed by their clients."""
+
+
+def app() -> FastAPI:
+    """The application of this environment. Raises Rejected, saying which variable to set."""
+    return build(Settings.read())
+
+
+def build(settings: Settings) -> FastAPI:
+    """The application of these settings."""
+    connected = connect(settings)
+    return create_app(connected.farm, connected.blobs, settings)
+
+
+def serve(settings: Settings) -> None:
+    """Listen until the process is told to stop."""
+    uvicorn.run(
+        build(settings),
+        host=settings.api_host,
+        port=settings.api_port,
+        # Who is local is decided by the connection, never by what a header claims.
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        log_level="warning",
+    )

@@ -1,0 +1,135 @@
+"""What a job has made so far, and how a client asks only for what is new."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+
+from api.views import ROOT
+from farm.domain import keys
+from farm.domain.job import Job
+from farm.errors import Rejected
+from farm.ports import Blobs
+
+URL_S = 3600
+"""Seconds for which a direct link to the store is valid."""
+_TOKEN = re.compile(r"^\d{1,9}(\.\d{1,9})*$")
+
+
+class OutputFrame(BaseModel):
+    """A final frame."""
+
+    number: int
+    position: int
+    name: str
+    variation: int
+    path: str
+    """In the job's outputs, `frames/000060.png`."""
+    sha256: str
+    size: int
+    url: str
+    """Path of this API, or with `direct` a link to the store that needs no key."""
+
+
+class OutputFile(BaseModel):
+    """Another file that the job made."""
+
+    path: str
+    size: int
+    url: str
+
+
+class Outputs(BaseModel):
+    """What is finished and was not told yet."""
+
+    job: str
+    status: str
+    frames: tuple[OutputFrame, ...]
+    files: tuple[OutputFile, ...]
+    """Video, SEGS document, manifest: as far as they are there."""
+    since: str
+    """Send it back as `since` to be told only what was finished later."""
+    more: bool
+    """True: ask again at once with `since`, there is more."""
+
+
+def known_chunks(since: str, total: int) -> set[int]:
+    """The chunks of which a client was told. `12.14.15`: the first 12, and those numbered 14 and 15, from 0.
+
+    Args:
+        total: chunks of the job.
+    Raises:
+        Rejected: no such token.
+    """
+    if not since:
+        return set()
+    if not _TOKEN.match(since):
+        raise Rejected(f"`since` is {since[:40]!r}; send back the `since` of an earlier answer, or nothing.")
+    count, *others = (int(part) for part in since.split("."))
+    if count > total:
+        raise Rejected(f"`since` is {since[:40]!r}, which no answer of this job was. Send nothing to be told all.")
+    return {*range(count), *others}
+
+
+def token(chunks: Iterable[int]) -> str:
+    """The opposite of `known_chunks`: short, whatever the number of chunks, since they finish nearly in order."""
+    rest = sorted(set(chunks))
+    count = 0
+    while count < len(rest) and rest[count] == count:
+        count += 1
+    return ".".join(str(part) for part in (count, *rest[count:]))
+
+
+def finished_frames(
+    job: Job, blobs: Blobs, known: set[int], limit: int, direct: bool
+) -> tuple[list[OutputFrame], set[int], bool]:
+    """Frames of finished chunks that are not in `known`, some `limit` of them; all chunks told then; whether more."""
+    told, frames = set(known), list[OutputFrame]()
+    for name in blobs.list(keys.chunk_prefix(job.id)):
+        index = int(name.rsplit("/", 1)[1].partition(".")[0])
+        if index in known:
+            continue
+        if len(frames) >= limit:
+            return frames, told, True
+        record = json.loads(blobs.get(name))
+        frames += [_frame(job.id, entry, blobs, direct) for entry in record["frames"]]
+        told.add(index)
+    return frames, told, False
+
+
+def finished_files(job: Job, blobs: Blobs, direct: bool) -> list[OutputFile]:
+    """The job's files besides its frames and the pictures of single segments."""
+    names = [keys.video(job.id, variation) for variation in range(job.batch_size)] if "video" in job.outputs else []
+    names += [keys.segs(job.id), keys.manifest(job.id)]
+    sizes = ((name, blobs.size(name)) for name in names)
+    return [output_file(job.id, name, size, blobs, direct) for name, size in sizes if size is not None]
+
+
+def output_file(job_id: str, name: str, size: int, blobs: Blobs, direct: bool) -> OutputFile:
+    """A file by its object's name."""
+    path = name.removeprefix(keys.job(job_id, ""))
+    return OutputFile(path=path, size=size, url=_url(job_id, path, name, blobs, direct))
+
+
+def _frame(job_id: str, entry: dict[str, Any], blobs: Blobs, direct: bool) -> OutputFrame:
+    name = str(entry["object"])
+    path = name.removeprefix(keys.job(job_id, ""))
+    return OutputFrame(
+        number=entry["number"],
+        position=entry["position"],
+        name=entry["name"],
+        variation=entry["variation"],
+        path=path,
+        sha256=entry["sha256"],
+        size=entry["size"],
+        url=_url(job_id, path, name, blobs, direct),
+    )
+
+
+def _url(job_id: str, path: str, name: str, blobs: Blobs, direct: bool) -> str:
+    link = blobs.url(name, URL_S) if direct else None
+    return link or f"{ROOT}/jobs/{job_id}/outputs/{path}"

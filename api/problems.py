@@ -1,0 +1,130 @@
+"""Errors as problem+json (RFC 9457): what was seen, what is needed, what to change; never a stack trace."""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from api.faults import Fault, explain
+from farm.adapters.blob_names import BadName
+from farm.errors import Conflict, FarmError, NotFound, Rejected, TooLarge, Unavailable
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+"""Seconds after which a client should ask again when a server behind the API does not answer."""
+
+
+class Problem(BaseModel):
+    """An error as the API tells it (RFC 9457)."""
+
+    type: str = Field(examples=["urn:farm:problem:rejected"])
+    """Stable name of the kind of error."""
+    title: str
+    status: int
+    detail: str
+    """For a person: what was seen, what is needed, what to change."""
+    instance: str = ""
+    """Path that was asked for."""
+    errors: tuple[Fault, ...] = ()
+    """Of a request body or query: each field that cannot be used."""
+
+
+class Unauthorized(Rejected):
+    """No key, or a wrong one."""
+
+
+class Forbidden(Rejected):
+    """The request comes from where this API does not answer."""
+
+
+_KINDS: tuple[tuple[type[FarmError], int, str, str], ...] = (
+    (Unauthorized, 401, "unauthorized", "An API key is needed"),
+    (Forbidden, 403, "forbidden", "Not from here"),
+    (NotFound, 404, "not-found", "There is no such thing"),
+    (Conflict, 409, "conflict", "The state does not allow it"),
+    (TooLarge, 413, "too-large", "Over a limit"),
+    (BadName, 400, "bad-name", "A name cannot be used"),
+    (Rejected, 422, "rejected", "The request cannot be met as it is"),
+    (Unavailable, 503, "unavailable", "A server does not answer"),
+)
+"""The first that fits."""
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Problem, "description": "Refused: the text says what was seen, what is needed, what to change."},
+    "503": {"model": Problem, "description": "Redis or the store does not answer; ask again after `Retry-After`."},
+}
+"""What every route may answer besides its own."""
+
+
+def install(app: FastAPI) -> None:
+    """Have `app` answer every error as a problem."""
+    app.add_exception_handler(FarmError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+def problem(request: Request, status: int, kind: str, detail: str, **more: Any) -> JSONResponse:  # noqa: ANN401 - `title`, `errors` and `headers`, checked below
+    """A problem+json answer."""
+    title = more.get("title") or http.HTTPStatus(status).phrase
+    errors: Sequence[Fault] = more.get("errors", ())
+    headers: Mapping[str, str] | None = more.get("headers")
+    body = Problem(
+        type=f"urn:farm:problem:{kind}",
+        title=title,
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        errors=tuple(errors),
+    )
+    return JSONResponse(
+        body.model_dump(mode="json", exclude_defaults=True), status, media_type=MEDIA_TYPE, headers=dict(headers or {})
+    )
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    for family, status, kind, title in _KINDS:
+        if isinstance(error, family):
+            headers = {}
+            if status == http.HTTPStatus.UNAUTHORIZED:
+                headers["WWW-Authenticate"] = 'Bearer realm="farm"'
+            if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+                headers["Retry-After"] = str(RETRY_AFTER_S)
+            return problem(request, status, kind, str(error), title=title, headers=headers)
+    return await _unforeseen(request, error)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    faults = explain(error) if isinstance(error, RequestValidationError) else ()
+    detail = faults[0].message if faults else "The request cannot be read."
+    if len(faults) > 1:
+        detail += f" And {len(faults) - 1} more, see `errors`."
+    return problem(request, 422, "invalid", detail, title="The request has unusable fields", errors=faults)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = str(error.detail) if isinstance(error, HTTPException) else ""
+    headers = error.headers if isinstance(error, HTTPException) else None
+    if status == http.HTTPStatus.NOT_FOUND:
+        detail = f"There is nothing at {request.url.path}. /openapi.json lists all addresses."
+    if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (headers or {}).get("Allow", "another method")
+        detail = f"{request.method} is not possible at {request.url.path}; use {allowed}."
+    return problem(request, status, http.HTTPStatus(status).phrase.lower().replace(" ", "-"), detail, headers=headers)
+
+
+async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+    log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
+    told = "The farm made a mistake that it did not foresee; the API's log has the details. Try again, or report it."
+    return problem(request, 500, "internal", told)

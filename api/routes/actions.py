@@ -1,0 +1,86 @@
+"""What people decide about a job: cancel, pause, resume, retry, recover."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.auth import User
+from api.context import Tools
+from api.problems import RESPONSES
+from api.routes.jobs import JobId
+from api.views import JobView, job_view
+from farm.domain.state import TASK_ENDED, TaskState
+from farm.ports import JobStatus, TaskFilter
+
+router = APIRouter(tags=["jobs"], responses=RESPONSES)
+
+
+class Which(BaseModel):
+    """Which tasks are meant; what is left out means all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    states: tuple[TaskState, ...] = ()
+    layer: Annotated[str, Field(max_length=80, examples=["detail:face"])] = ""
+    chunk: Annotated[int, Field(ge=0)] | None = None
+    tasks: Annotated[tuple[str, ...], Field(max_length=10_000)] = ()
+
+
+class Action(BaseModel):
+    """A decision about a job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    action: Literal["cancel", "pause", "resume", "retry", "recover"]
+    """`retry` tries failed and canceled tasks again and reopens an ended job; finished ones are left alone. `recover`
+    rebuilds the job's place in Redis from the store."""
+    reason: Annotated[str, Field(max_length=500)] = ""
+    """Kept with the job, for those who wonder later."""
+    filter: Which = Which()
+    """`retry` only."""
+
+
+class Done(BaseModel):
+    """What an action led to."""
+
+    affected: int
+    """Tasks that were reset (retry) or had not ended (the others)."""
+    job: JobView
+
+
+class Recovered(BaseModel):
+    """Jobs of the store that the ledger has again."""
+
+    jobs: tuple[str, ...]
+
+
+@router.post("/jobs/{job_id}/actions")
+def act(job_id: JobId, action: Action, tools: Tools, user: User) -> Done:
+    """Cancel, pause, resume, retry or recover a job. Finished frames are never removed."""
+    farm = tools.farm
+    if action.action == "retry":
+        which = action.filter
+        wanted = TaskFilter(states=which.states, layer=which.layer, chunk=which.chunk, tasks=which.tasks)
+        affected = farm.retry(job_id, wanted, action.reason, user)
+        return Done(affected=affected, job=job_view(farm.status(job_id)))
+    if action.action == "recover":
+        status = farm.recover(job_id)
+        return Done(affected=_open_tasks(status), job=job_view(status))
+    before = farm.status(job_id)
+    return Done(affected=_open_tasks(before), job=job_view(farm.act(job_id, action.action, action.reason, user)))
+
+
+@router.post("/jobs:recover")
+def recover(tools: Tools) -> Recovered:
+    """Rebuild every job's place in Redis from the store, after Redis lost its data. Those that are there stay so."""
+    found = tools.farm.stored_jobs()
+    for job_id in found:
+        tools.farm.recover(job_id)
+    return Recovered(jobs=tuple(found))
+
+
+def _open_tasks(status: JobStatus) -> int:
+    return sum(count for state, count in status.counts.items() if state not in TASK_ENDED)

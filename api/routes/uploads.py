@@ -1,0 +1,163 @@
+"""Uploads: clips, masks and SEGS documents; looked at as they come in, kept by their content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from api.context import Context, Tools
+from api.problems import RESPONSES
+from api.spool import Spooled, spooled
+from api.views import UploadView, upload_view
+from farm.adapters.media import admit_file, admit_pictures, plain_name
+from farm.domain.keys import media_blob, media_doc
+from farm.domain.media import Media
+from farm.errors import NotFound, Rejected
+
+router = APIRouter(tags=["uploads"], responses=RESPONSES)
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=["9f86d081884c7d659a2feaa0c55ad015…"])]
+
+
+class Piece(BaseModel):
+    """One picture of a collection, by its content or as it was uploaded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=255, examples=["0001.png"])]
+    """File name; the frame's number is the last number in it."""
+    sha256: Sha256 | None = None
+    uri: str | None = None
+    """`upload:<id>` of a single picture."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Piece:
+        if (self.sha256 is None) == (self.uri is None):
+            raise ValueError(f"picture {self.name!r} needs either `sha256` or `uri`, not both and not neither.")
+        return self
+
+
+class Collection(BaseModel):
+    """Numbered pictures that are one clip, or one mask per frame."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(max_length=200)] = "pictures"
+    items: Annotated[tuple[Piece, ...], Field(min_length=1, max_length=200_000)]
+
+
+class Content(BaseModel):
+    """Bytes by their digest."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    sha256: Sha256
+
+
+class Checked(BaseModel):
+    """Which of the asked-for bytes the farm has."""
+
+    missing: tuple[str, ...]
+    known: dict[str, str]
+    """sha256 -> `uri`, of videos and SEGS documents that can be used without another upload."""
+
+
+class Kept(BaseModel):
+    """Bytes that the store holds now."""
+
+    sha256: str
+    size: int
+
+
+@router.post(
+    "/uploads",
+    status_code=201,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+                "multipart/form-data": {
+                    "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+                },
+            },
+        }
+    },
+)
+async def upload(
+    request: Request,
+    tools: Tools,
+    response: Response,
+    name: Annotated[str, Query(max_length=255, description="File name, `clip.mp4`.")] = "",
+    sha256: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$|^$", description="To have the transfer checked.")] = "",
+) -> UploadView:
+    """Upload a video, a picture, a zip of numbered pictures or a SEGS document, as raw body or as a form's file.
+
+    What it is is told by its content, not by its name. The answer's `uri` is what a job refers to.
+    """
+    async with spooled(request, tools.limits.max_bytes) as body:
+        _check_transfer(body, sha256)
+        media = await run_in_threadpool(admit_file, body.path, name or body.name or "upload", tools.blobs, tools.limits)
+    return _created(response, media)
+
+
+@router.post("/uploads/collections", status_code=201)
+def collect(collection: Collection, tools: Tools, response: Response) -> UploadView:
+    """Make one clip, or one mask per frame, of pictures that were uploaded one by one."""
+    pictures = [(plain_name(piece.name), _blob(piece, tools)) for piece in collection.items]
+    return _created(response, admit_pictures(pictures, collection.name, tools.blobs, tools.limits))
+
+
+@router.post("/uploads/check")
+def check(contents: Annotated[tuple[Content, ...], Body(max_length=10_000)], tools: Tools) -> Checked:
+    """Which of these bytes are not yet here: upload only those."""
+    wanted = tuple(dict.fromkeys(content.sha256 for content in contents))
+    return Checked(
+        missing=tuple(sha for sha in wanted if not tools.blobs.exists(media_blob(sha))),
+        known={sha: f"upload:{sha}" for sha in wanted if tools.blobs.exists(media_doc(sha))},
+    )
+
+
+@router.put("/uploads/blobs/{sha256}", status_code=201)
+async def keep(sha256: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], request: Request, tools: Tools) -> Kept:
+    """Upload a picture's bytes for a collection, under their digest; they are looked at when the collection is made."""
+    async with spooled(request, tools.limits.max_bytes) as body:
+        _check_transfer(body, sha256)
+        await run_in_threadpool(tools.blobs.put_file, media_blob(sha256), body.path)
+    return Kept(sha256=sha256, size=body.size)
+
+
+@router.get("/uploads/{upload_id}")
+def uploaded(upload_id: Annotated[str, Path(max_length=80)], tools: Tools) -> UploadView:
+    """What was uploaded, as the farm sees it."""
+    return upload_view(tools.farm.media(f"upload:{upload_id}"))
+
+
+def _check_transfer(body: Spooled, sha256: str) -> None:
+    if sha256 and body.sha256 != sha256:
+        raise Rejected(
+            f"The {body.size:,} bytes that arrived have the sha256 {body.sha256}, not {sha256}. "
+            f"Send them again; the file may have changed while it was read."
+        )
+
+
+def _created(response: Response, media: Media) -> UploadView:
+    view = upload_view(media)
+    response.headers["Location"] = view.links["self"]
+    return view
+
+
+def _blob(piece: Piece, tools: Context) -> str:
+    if piece.sha256 is not None:
+        return media_blob(piece.sha256)
+    try:
+        pictures: Sequence[object] = (media := tools.farm.media(piece.uri or "")).pictures
+    except NotFound as error:
+        raise Rejected(str(error)) from error
+    if len(pictures) != 1:
+        raise Rejected(f"{piece.uri!r} is {media.name!r}, no single picture. A collection is made of single pictures.")
+    return media.pictures[0].blob

@@ -1,0 +1,24 @@
+"""Workers: which are alive, with what, and what they are doing."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from api.context import Tools
+from api.problems import RESPONSES
+from api.views import WorkerView, worker_view
+
+router = APIRouter(tags=["workers"], responses=RESPONSES)
+
+
+class Workers(BaseModel):
+    """Workers that gave a sign of life lately."""
+
+    items: tuple[WorkerView, ...]
+
+
+@router.get("/workers")
+def workers(tools: Tools) -> Workers:
+    """The workers that are alive."""
+    return Workers(items=tuple(worker_view(worker) for worker in tools.farm.workers()))

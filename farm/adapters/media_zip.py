@@ -1,0 +1,87 @@
+"""A zip of numbered pictures, opened as what it is: a stranger's file."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from farm.adapters.media_sequence import MAX_PICTURES, Entry, Limits, TooManyPictures, is_picture
+from farm.errors import Rejected, TooLarge
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
+"""What reading a damaged, encrypted or exotic archive raises."""
+
+
+class BadZip(Rejected):
+    """A zip that is damaged, or that holds what a clip does not need."""
+
+    def __init__(self, name: str, fault: str) -> None:
+        super().__init__(
+            f"The zip {name!r} cannot be used: {fault}. Give a plain zip of numbered pictures, such as one made by "
+            f"`zip clip.zip *.png` inside their folder."
+        )
+
+
+@contextmanager
+def zip_entries(path: Path, name: str, limits: Limits) -> Iterator[list[Entry]]:
+    """The pictures of a zip, readable while the context is open. Nothing is unpacked to disk.
+
+    Raises:
+        BadZip: damaged, encrypted, or with a member that is absolute, climbs out by `..`, or is a link.
+        TooLarge: the unpacked bytes, or the number of members, are over the limits; known before anything is unpacked.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except _BROKEN as error:
+        raise BadZip(name, f"it is damaged or cut short ({error})") from error
+    with archive:
+        yield [
+            Entry(PurePosixPath(info.filename).name, info.file_size, _loader(archive, info, name))
+            for info in _checked(archive.infolist(), name, limits)
+        ]
+
+
+def _checked(members: list[zipfile.ZipInfo], name: str, limits: Limits) -> list[zipfile.ZipInfo]:
+    for info in members:
+        _check_place(info, name)
+    if len(members) > 2 * MAX_PICTURES:
+        raise TooManyPictures(name)
+    total = sum(info.file_size for info in members)
+    if total > limits.max_bytes:
+        raise TooLarge(
+            f"The zip {name!r} unpacks to {total:,} bytes; at most {limits.max_bytes:,} are taken. "
+            f"Split the clip, or raise FARM_MAX_UPLOAD_BYTES."
+        )
+    return [info for info in members if not info.is_dir() and _is_ours(info.filename)]
+
+
+def _check_place(info: zipfile.ZipInfo, name: str) -> None:
+    member = info.orig_filename
+    parts = member.replace("\\", "/").split("/")
+    if member.startswith(("/", "\\")) or ":" in parts[0] or ".." in parts or "\0" in member:
+        raise BadZip(name, f"its member {member[:120]!r} points outside of it")
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise BadZip(name, f"its member {member[:120]!r} is a link, not a picture")
+    if info.flag_bits & 0x1:
+        raise BadZip(name, f"its member {member[:120]!r} is encrypted")
+
+
+def _is_ours(member: str) -> bool:
+    # __MACOSX: what macOS adds beside every picture.
+    return is_picture(member) and "__MACOSX" not in PurePosixPath(member).parts
+
+
+def _loader(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Callable[[], bytes]:
+    def load() -> bytes:
+        try:
+            # At most the size that the directory states is ever unpacked, whatever the data would unpack to.
+            with archive.open(info) as member:
+                return member.read(info.file_size)
+        except _BROKEN as error:
+            raise BadZip(name, f"its member {info.filename[:120]!r} is damaged ({error})") from error
+
+    return load
