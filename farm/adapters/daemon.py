@@ -28,7 +28,7 @@ POLL_S = 0.05
 
 # Dies with its parent, then becomes the server. A program of its own and not code between fork and exec, which is
 # unsafe in a process with threads. 1 is PR_SET_PDEATHSIG; systems that lack it go without.
-_LEASH = """
+LEASH = """
 import ctypes, os, signal, sys
 with __import__("contextlib").suppress(AttributeError, OSError):
     ctypes.CDLL(None).prctl(1, int(signal.SIGTERM))
@@ -125,7 +125,7 @@ class Daemon:
                 raise AlreadyRunning(self.name, self.folder)
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command],
+                    [sys.executable, "-I", "-S", "-c", LEASH, str(os.getpid()), *command],
                     cwd=self.folder,
                     env=dict(environment),
                     stdin=subprocess.DEVNULL,
