@@ -69,7 +69,13 @@ class Denoiser:
     """D(x, sigma): the clean latents that the model sees in noisy ones."""
 
     def __init__(
-        self, network: Network, table: SigmaTable, guidance: Guidance, context: Context, prediction: Prediction = "epsilon"
+        self,
+        network: Network,
+        table: SigmaTable,
+        guidance: Guidance,
+        context: Context,
+        prediction: Prediction = "epsilon",
+        concat: Tensor | None = None,
     ) -> None:
         self.table = table
         self.uncond = torch.empty(0)
@@ -79,20 +85,25 @@ class Denoiser:
         self._text = _text(guidance)
         self._context = context
         self._prediction = prediction
+        self._concat = concat
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """`x`: `[rows, channels, h, w]` float32 with noise of level `sigma`, a number above 0. Returns the like."""
         runs = self._context.runs(len(x))
-        results = fused(lambda run: self._clean(x[run.start : run.stop], sigma), runs, self._context.fuse)
+        results = fused(lambda run: self._clean(x, run, sigma), runs, self._context.fuse)
         if not self._guidance.both:
             return results[0]
         self.uncond, conditional = results
         return self.uncond + self._guidance.cfg * (conditional - self.uncond)
 
-    def _clean(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
-        """The clean latents by each text: negative and positive, or the positive alone."""
+    def _clean(self, x: Tensor, run: range, sigma: Tensor) -> tuple[Tensor, ...]:
+        """The clean latents of a window's rows by each text: negative and positive, or the positive alone."""
+        rows = slice(run.start, run.stop)
+        x = x[rows]
         x_in = x / torch.sqrt(sigma**2 + 1)
-        predictions = self._network(x_in.expand(len(self._text), *x.shape), self.table.timestep(sigma), self._text)
+        if self._concat is not None:
+            x_in = torch.cat([x_in, self._concat[rows]], dim=1)
+        predictions = self._network(x_in.expand(len(self._text), *x_in.shape), self.table.timestep(sigma), self._text)
         if self._prediction == "v_prediction":
             share = 1 / (sigma**2 + 1)
             return tuple(x * share - v * sigma * torch.sqrt(share) for v in predictions)

@@ -1,5 +1,6 @@
-"""An engine without a model: deterministic pixels that depend on all that a real one's depend on. For trying out a farm,
-and for tests of everything around the engine."""
+"""An engine without a model: deterministic pixels that depend on all that a real one's depend on.
+
+For trying out a farm, and for tests of everything around the engine."""
 
 from __future__ import annotations
 

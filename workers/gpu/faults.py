@@ -22,18 +22,8 @@ class NotNumbers(Rejected):
 
     def __init__(self, stage: str, dtype: str) -> None:
         super().__init__(
-            f"The model gave values that are not numbers (NaN or infinite) in the stage {stage!r}, computed in {dtype}. "
+            f"The model gave values that are not numbers (NaN or infinite) while {stage}, computed in {dtype}. "
             f"Run the worker with FARM_DTYPE=fp32, or set another `sampler_name`, `scheduler` or a lower `cfg`."
-        )
-
-
-class CropTooSmall(Rejected):
-    """A crop has no latent pixel."""
-
-    def __init__(self, width: int, height: int, minimum: int) -> None:
-        super().__init__(
-            f"A crop is sampled at {width}x{height} px; each side must be at least {minimum} px. Raise `guide_size` or "
-            f"`crop_factor`, or drop small segments with `drop_size`."
         )
 
 
@@ -52,8 +42,8 @@ class TooManySteps(Rejected):
 
     def __init__(self, steps: int, denoise: float, longest: int) -> None:
         super().__init__(
-            f"`steps` {steps} at `denoise` {denoise:g} is the end of a schedule of {int(steps / denoise)} steps; at most "
-            f"{longest} are possible. Lower `steps` or raise `denoise`."
+            f"`steps` {steps} at `denoise` {denoise:g} is the end of a schedule of {int(steps / denoise)} steps; at "
+            f"most {longest} are possible. Lower `steps` or raise `denoise`."
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor, nn
 
 from workers.gpu.denoiser import Network
@@ -64,5 +65,5 @@ class PerFrameNorm(nn.Module):
 def norm_per_frame(unet: nn.Module) -> None:
     """Puts a PerFrameNorm at the entry of every motion module of a UNetMotionModel."""
     for module in unet.modules():
-        if type(module).__name__ == "AnimateDiffTransformer3D":
-            module.norm = PerFrameNorm(module.norm)
+        if isinstance(module, AnimateDiffTransformer3D):
+            module.register_module("norm", PerFrameNorm(module.norm))

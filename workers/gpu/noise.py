@@ -1,8 +1,9 @@
 """Noise of a batch: every row's noise is its own, whatever else is in the batch.
 
-In `mask` jobs a row is a crop with its own seed, and has the noise of a run of its own. In `animatediff` jobs a row is a
-frame of a clip: the clip's noise is drawn in blocks of frames, counted from the clip's start, as one tensor per block,
-and the batch takes its rows. So a clip of one block has the noise of the original, which draws one tensor for all frames.
+In `mask` jobs a row is a crop with its own seed, and has the noise of a run of its own. In `animatediff` jobs a row is
+a frame of a clip: the clip's noise is drawn in blocks of frames, counted from the clip's start, as one tensor per
+block, and the batch takes its rows. So a clip of one block has the noise of the original, which draws one tensor for
+all of its frames.
 """
 
 from __future__ import annotations
@@ -110,7 +111,9 @@ class Brownian:
         Li et al. 2020, arXiv:2001.01328; Kidger et al. 2021, arXiv:2105.13493; the package torchsde.
     """
 
-    def __init__(self, streams: Streams, shape: Sequence[int], device: torch.device, span: tuple[Tensor, Tensor]) -> None:
+    def __init__(
+        self, streams: Streams, shape: Sequence[int], device: torch.device, span: tuple[Tensor, Tensor]
+    ) -> None:
         low, high = (bound.to(torch.float32) for bound in span)
         # The package cuts times to six decimals and warns of queries outside; so its range is kept here.
         self._range = round(float(low), 6), round(float(high), 6)
@@ -123,9 +126,7 @@ class Brownian:
     def between(self, sigma: Tensor, sigma_next: Tensor) -> Tensor:
         """Unit noise of the way down from `sigma` to `sigma_next`, `[rows, *shape]` float32."""
         low, high = (min(max(float(bound), self._range[0]), self._range[1]) for bound in (sigma_next, sigma))
-        drawn = [
-            tree(low, high)[list(stream.rows)] for stream, tree in zip(self._streams, self._trees, strict=True)
-        ]
+        drawn = [tree(low, high)[list(stream.rows)] for stream, tree in zip(self._streams, self._trees, strict=True)]
         # Down the noise levels is against the path's direction, hence the minus.
         return -torch.cat(drawn) / (sigma - sigma_next).abs().sqrt()
 

@@ -64,6 +64,20 @@ class Painter:
     prediction: Prediction = "epsilon"
     shift: float = 0.0
     """Taken off latents before they are scaled."""
+    takes_concat: bool = False
+    """An inpaint model: it wants a mask and a masked picture besides."""
+    concat: Tensor | None = None
+    """These, `[rows, 1 + channels, h, w]`, once they are known."""
+    precision: str = "float32"
+    """What the network computes in."""
+
+    def with_concat(self, mask: Tensor, masked: Tensor) -> Painter:
+        """The same for an inpaint model, shown `mask` and the encoder's latents of the masked picture."""
+        return replace(self, concat=torch.cat([mask, self.scaled(masked)], dim=1))
+
+    def only(self, rows: slice) -> Painter:
+        """The same for some of the rows."""
+        return self if self.concat is None else replace(self, concat=self.concat[rows])
 
     def scaled(self, latents: Tensor) -> Tensor:
         """The encoder's latents, as the network sees them."""
@@ -76,7 +90,7 @@ class Painter:
     def denoiser(self, sampler_name: str) -> Denoiser:
         """D(x, sigma) for that sampler."""
         guidance = replace(self.guidance, always_both=needs_uncond(sampler_name))
-        return Denoiser(self.network, self.table, guidance, self.context, self.prediction)
+        return Denoiser(self.network, self.table, guidance, self.context, self.prediction, self.concat)
 
 
 @dataclass(frozen=True)
@@ -134,7 +148,7 @@ def sample(
         for part in planned:
             if not part.steps:
                 continue
-            painter = painters[0] if part.stage.model == "base" else painters[1]
+            painter = painters[0 if part.stage.model == "base" else 1].only(group)
             stage_run = _StageRun(painter, sampling, part, streams[group], mask_rows, _counted(on_step, done, part))
             rows = stage_run.run(run, rows)
             done += part.steps

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -46,8 +47,9 @@ def schedule(name: str, table: SigmaTable, sampler_name: str, steps: int) -> Ten
 def _levels(name: str, table: SigmaTable, steps: int) -> Tensor:
     if name in SCHEDULERS:
         return _with_zero(SCHEDULERS[name](table, steps))
-    if name.startswith("AYS ") and name.removeprefix("AYS ") in _published()["ays"]:
-        return _zero_at_end(_stretched(_published()["ays"][name.removeprefix("AYS ")], steps))
+    ays = _published()["ays"].get(name.removeprefix("AYS "))
+    if ays is not None and name.startswith("AYS "):
+        return _zero_at_end(_stretched(ays, steps))
     coefficient = gits_coefficient(name)
     if coefficient is None:
         raise UnknownScheduler(name)
@@ -139,19 +141,25 @@ SCHEDULERS: dict[str, Callable[[SigmaTable, int], Tensor]] = {
 """Those that follow the model's own table; AYS and GITS are published levels."""
 
 
+class Published(TypedDict):
+    """Noise levels from papers."""
+
+    ays: dict[str, list[float]]
+    """Align Your Steps, arXiv:2404.14507: by model, for 10 steps."""
+    gits: dict[str, dict[str, list[float]]]
+    """arXiv:2405.11326: by coefficient, then by number of steps."""
+
+
 @cache
-def _published() -> dict[str, dict[str, list[float] | dict[str, list[float]]]]:
-    """AYS: Align Your Steps, arXiv:2404.14507. GITS: arXiv:2405.11326."""
-    tables: dict[str, dict[str, list[float] | dict[str, list[float]]]] = json.loads(
-        files("workers.gpu").joinpath("schedule_tables.json").read_text()
-    )
+def _published() -> Published:
+    tables: Published = json.loads(files("workers.gpu").joinpath("schedule_tables.json").read_text())
     return tables
 
 
-def _stretched(levels: list[float] | dict[str, list[float]], steps: int) -> list[float]:
+def _stretched(levels: list[float], steps: int) -> list[float]:
     """The levels, log-linearly interpolated to `steps` + 1 values."""
-    if isinstance(levels, dict) or len(levels) == steps + 1:
-        return list(levels) if isinstance(levels, list) else []
+    if len(levels) == steps + 1:
+        return levels
     places = np.linspace(0, 1, steps + 1)
     rising = np.interp(places, np.linspace(0, 1, len(levels)), np.log(levels[::-1]))
     return [float(level) for level in np.exp(rising)[::-1]]
@@ -159,9 +167,7 @@ def _stretched(levels: list[float] | dict[str, list[float]], steps: int) -> list
 
 def _gits(coefficient: str, steps: int) -> list[float]:
     rows = _published()["gits"][coefficient]
-    if not isinstance(rows, dict):
-        raise TypeError("schedule_tables.json: GITS rows must be by number of steps")
     if 2 <= steps <= GITS_LONGEST:
-        return list(rows[str(steps)])
-    # One step takes the longest row whole, as the original does: a run then uses its first or last part.
-    return list(rows[str(GITS_LONGEST)]) if steps == 1 else _stretched(rows[str(GITS_LONGEST)], steps)
+        return rows[str(steps)]
+    # One step takes the quiet end of the longest row, as the original does.
+    return rows[str(GITS_LONGEST)][-2:] if steps == 1 else _stretched(rows[str(GITS_LONGEST)], steps)

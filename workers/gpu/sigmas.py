@@ -66,7 +66,7 @@ def betas_of(config: Mapping[str, Any], linear: bool = False) -> Tensor:
     if trained is not None and not linear:
         return torch.tensor(trained, dtype=torch.float64)
     if config.get("rescale_betas_zero_snr") and not linear:
-        raise BadModel("its scheduler has `rescale_betas_zero_snr`, whose first noise level is infinite", "set it false")
+        raise BadModel("its scheduler has `rescale_betas_zero_snr`: the first noise level is infinite", "set it false")
     if kind == "linear":
         return torch.linspace(start, end, count, dtype=torch.float64)
     if kind == "scaled_linear":

@@ -15,7 +15,7 @@ from workers.gpu.faults import NotNumbers, memory_errors
 Pixels = NDArray[np.float32]
 
 PIXELS_AT_ONCE = 2**20
-"""Pixels that go through the VAE together: bounds its memory, which is far above the UNet's. One picture always goes."""
+"""Pixels that go through the VAE together: bounds its memory, far above the UNet's. One picture goes always."""
 
 
 class Codec:
@@ -47,7 +47,7 @@ class Codec:
         """Pictures `[H, W, 3]` float32 in [0, 1]."""
         height, width = (side * self.factor for side in latents.shape[-2:])
         found: list[Pixels] = []
-        for part in latents.split(max(1, PIXELS_AT_ONCE // (height * width))):
+        for part in torch.split(latents, max(1, PIXELS_AT_ONCE // (height * width))):
             with memory_errors("decode a crop"):
                 decoded = self._vae.decode(part.to(self._device, self._dtype)).sample
             pixels = self._sound(decoded.float(), "decoding") / 2 + 0.5

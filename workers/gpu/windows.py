@@ -32,9 +32,7 @@ def weights(length: int, fuse: Fuse) -> Tensor:
     return torch.minimum(places, length - 1 - places).to(torch.float32) + 1
 
 
-def fused(
-    model: Callable[[range], tuple[Tensor, ...]], runs: tuple[range, ...], fuse: Fuse
-) -> tuple[Tensor, ...]:
+def fused(model: Callable[[range], tuple[Tensor, ...]], runs: tuple[range, ...], fuse: Fuse) -> tuple[Tensor, ...]:
     """Calls `model` for each window and averages what it gives, frame by frame, by weight.
 
     Args:

@@ -20,7 +20,7 @@ END = 1e-5
 """Distance from the end, in lambda, that counts as there."""
 
 
-def dpm_fast(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def dpm_fast(model: Model, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     """Even steps in lambda, of third order as far as the number of model calls allows."""
     calls = len(sigmas) - 1
     start, end = _span(sigmas)
@@ -32,7 +32,7 @@ def dpm_fast(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
     return x
 
 
-def dpm_adaptive(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def dpm_adaptive(model: Model, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     """DPM-Solver-23: third order, its distance from second order decides the steps (I part of a PID rule)."""
     now, end = _span(sigmas)
     kept_low, size = x, STEP_SIZE
@@ -83,9 +83,7 @@ class _Block:
         h, r1, r2 = self._width, 1 / 3, 2 / 3
         bend = self._eps_at(r1) - self._eps
         sigma = torch.exp(-(self._start + r2 * h))
-        inner = self._x - sigma * (
-            grown(r2 * h) * self._eps + (r2 / r1) * (grown(r2 * h) / (r2 * h) - 1) * bend
-        )
+        inner = self._x - sigma * (grown(r2 * h) * self._eps + (r2 / r1) * (grown(r2 * h) / (r2 * h) - 1) * bend)
         eps = (inner - self._model(inner, sigma)) / sigma
         change = grown(h) * self._eps + (1 / r2) * (grown(h) / h - 1) * (eps - self._eps)
         return self._x - self._sigma_end * change

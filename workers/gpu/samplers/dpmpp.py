@@ -8,7 +8,7 @@ from torch import Tensor
 from workers.gpu.samplers.parts import Model, Noise, ancestral, grown, half_way, steps
 
 
-def dpmpp_2m(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def dpmpp_2m(model: Model, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     """Second order from two steps' predictions; first and last step of first order."""
     before: Tensor | None = None
     h_before = torch.zeros(())
@@ -26,7 +26,7 @@ def dpmpp_2m(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
     return x
 
 
-def dpmpp_2m_cfg_pp(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def dpmpp_2m_cfg_pp(model: Model, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     """`dpmpp_2m` with CFG++, Chung et al. 2024, arXiv:2406.08070."""
     uncond_before: Tensor | None = None
     h_before = torch.zeros(())

@@ -8,7 +8,7 @@ from torch import Tensor
 from workers.gpu.samplers.parts import Model, Noise, ancestral, steps
 
 
-def euler(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def euler(model: Model, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     """Karras et al. 2022 (EDM), arXiv:2206.00364, algorithm 1 without its second half.
 
     In this form it is also `ddim`: Song et al. 2020, arXiv:2010.02502.
@@ -30,7 +30,7 @@ def euler_ancestral(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Te
     return x
 
 
-def heun(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def heun(model: Model, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     """Karras et al. 2022, arXiv:2206.00364, algorithm 1: the mean of the slopes at both ends."""
     for s, t in steps(sigmas):
         d = (x - model.step(x, s)) / s
@@ -43,7 +43,7 @@ def heun(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
     return x
 
 
-def heunpp2(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def heunpp2(model: Model, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     """Heun with slopes of up to three levels, weighted by level; a community variant without a paper."""
     last, first = sigmas[-1], sigmas[0]
     for i, (s, t) in enumerate(steps(sigmas)):
@@ -66,7 +66,7 @@ def heunpp2(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
     return x
 
 
-def dpm_2(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def dpm_2(model: Model, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     """Midpoint method in the logarithm of the level: DPM-Solver-2's idea, Lu et al. 2022, arXiv:2206.00927."""
     for s, t in steps(sigmas):
         x = _midpoint(model, x, s, t)

@@ -26,7 +26,7 @@ GAMMA = 2.0
 """How far gradient estimation corrects the slope."""
 
 
-def lms(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def lms(model: Model, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     """Adams-Bashforth for unequal steps, on the Lagrange basis in sigma; by K. Crowson, without a paper."""
     slopes: list[Tensor] = []
     levels = [float(sigma) for sigma in sigmas]
@@ -50,7 +50,7 @@ def _lagrange_integral(nodes: Sequence[float], j: int, start: float, end: float)
     return float(np.sum(weights * values) * (end - start) / 2)
 
 
-def ipndm(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def ipndm(model: Model, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     """Liu et al. 2022, arXiv:2202.09778, improved in Zhang and Chen 2022, arXiv:2204.13902: constant weights."""
     slopes: list[Tensor] = []
     for s, t in steps(sigmas):
@@ -64,7 +64,7 @@ def ipndm(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
     return x
 
 
-def ipndm_v(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def ipndm_v(model: Model, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     """`ipndm` with weights for unequal steps; of a published collection, not of the paper."""
     slopes: list[Tensor] = []
     for i, (s, t) in enumerate(steps(sigmas)):
@@ -107,7 +107,7 @@ def _weighted(weights: Sequence[float], slopes: Sequence[Tensor]) -> Tensor:
     return total
 
 
-def deis(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+def deis(model: Model, x: Tensor, sigmas: Tensor, _noise: Noise) -> Tensor:
     """DEIS, Zhang and Chen 2022, arXiv:2204.13902: Lagrange polynomials in the time of a VP process."""
     times = _vp_times(sigmas)
     slopes: list[Tensor] = []
@@ -123,7 +123,7 @@ def deis(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
 
 
 def _vp_betas() -> tuple[float, float]:
-    """Width and start of the linear beta of a VP process that spans the levels .002 to 80 (EDM's) from time .001 to 1."""
+    """Width and start of a VP process's linear beta; it spans EDM's levels, .002 to 80, from time .001 to 1."""
     low = math.log(float(np.float32(0.002**2 + 1)))
     high = math.log(80.0**2 + 1)
     width = 2 * (low / 1e-3 - high) / (1e-3 - 1)
@@ -178,7 +178,7 @@ def res_multistep(
     return x
 
 
-def gradient_estimation(model: Model, x: Tensor, sigmas: Tensor, noise: Noise, cfg_pp: bool = False) -> Tensor:
+def gradient_estimation(model: Model, x: Tensor, sigmas: Tensor, _noise: Noise, cfg_pp: bool = False) -> Tensor:
     """Permenter and Yuan 2023, arXiv:2306.04848: Euler with the change of the slope carried on."""
     before: Tensor | None = None
     for s, t in steps(sigmas):

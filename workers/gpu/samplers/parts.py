@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -42,13 +43,13 @@ class Noise(Protocol):
 class Sampler(Protocol):
     """Runs a schedule."""
 
-    def __call__(self, model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
+    def __call__(self, model: Model, x: Tensor, sigmas: Tensor, noise: Noise, /) -> Tensor:
         """Latents at the last of `sigmas` (float32, falling, on the CPU), from `x`, latents at the first."""
 
 
 def steps(sigmas: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Start and end of each step."""
-    return zip(sigmas[:-1], sigmas[1:], strict=True)
+    return pairwise(sigmas)
 
 
 def ancestral(s: Tensor, t: Tensor, eta: float = 1.0) -> tuple[Tensor, Tensor]:

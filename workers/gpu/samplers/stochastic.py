@@ -20,7 +20,8 @@ def er_sde(model: Model, x: Tensor, sigmas: Tensor, noise: Noise) -> Tensor:
         if t == 0:
             x = denoised
             continue
-        a, b = torch.exp(-(-s.log())), torch.exp(-(-t.log()))
+        # Through the logarithm and back, as ComfyUI has it: the last bit counts here.
+        a, b = s.log().exp(), t.log().exp()
         ratio, delta = _scale(b) / _scale(a), b - a
         x = ratio * x + (1 - ratio) * denoised
         if before is not None:

@@ -31,7 +31,7 @@ def _levels(sigmas: Tensor) -> _Levels:
     return _Levels(torch.exp(log_alpha), torch.sqrt(1 - square), log_alpha - 0.5 * torch.log(1 - square))
 
 
-def uni_pc(model: Model, x: Tensor, sigmas: Tensor, noise: Noise, bh2: bool = False) -> Tensor:
+def uni_pc(model: Model, x: Tensor, sigmas: Tensor, _noise: Noise, bh2: bool = False) -> Tensor:
     """Predictor and corrector of order 3 at most, with B(h) = h or, as `uni_pc_bh2`, e^h - 1.
 
     With a single step nothing is denoised, as in ComfyUI.
