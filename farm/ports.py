@@ -59,7 +59,7 @@ class NewTask(NamedTuple):
     id: str
     """Unique in its job; ends in `.<chunk>` or `.<chunk>.<n>`."""
     kind: str
-    """`ingest`, `scan`, `plan`, `detail`, `paste`, `encode`, or `barrier`, which nobody runs: it ends with its waits."""
+    """`ingest`, `scan`, `plan`, `detail`, `paste`, `encode`, or `barrier`: nobody runs it, it ends with its waits."""
     queue: str
     """Queue it is offered on; "" for a barrier."""
     chunk: int = -1
@@ -77,8 +77,8 @@ class NewTask(NamedTuple):
     closes: bool = False
     """When this task ends, its chunk has ended (as it ended)."""
     final: bool = False
-    """When this task ends, the job has ended: completed if no task of it is failed, else failed. Left out if it waits for
-    nothing and a chunk has not ended yet; a retry removes it, to be added again."""
+    """When this task ends, the job has ended: completed if no task of it is failed, else failed. Left out if it waits
+    for nothing and a chunk has not ended yet; a retry removes it, to be added again."""
     output: str = ""
     """Not empty: the task is known to be done, with this output; it is added as completed."""
 
@@ -223,8 +223,8 @@ class Ledger(Protocol):
         """Open a job (state queued). `done_chunks` are (chunk, frames) that ended well before. False: it exists."""
 
     def extend(self, job: str, tasks: Sequence[NewTask], opened: int) -> tuple[Offer, ...]:
-        """Add tasks (those that exist, or whose chunk is done, are left alone), raise `chunks_opened` to `opened`; those
-        that became ready. Raises NotFound."""
+        """Add tasks (those that exist, or whose chunk is done, are left alone), raise `chunks_opened` to `opened`;
+        those that became ready. Raises NotFound."""
 
     def claim(self, worker: str, queues: Sequence[str], prefer: Offer | None, ttl_s: float) -> Lease | None:
         """A lease on the best ready task of these queues: higher priority first, then the job that had least, then

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from farm.domain.state import FREE_OUTCOMES, Outcome
-from farm.errors import Conflict, Rejected
+from farm.errors import Conflict, NotFound, Rejected
 from farm.ports import JobFacts, NewTask
 
 LOSSES_MAX = 10
@@ -112,3 +112,16 @@ def in_words(action: str, reason: str, actor: str) -> str:
     """A decision as the job's activity."""
     done = {"pause": "paused", "resume": "resumed", "cancel": CANCEL_ASKED, "retry": "retried"}.get(action, action)
     return f"{done}{f' by {actor}' if actor else ''}{f': {reason}' if reason else ''}"
+
+
+def no_job(job: str) -> NotFound:
+    """What both ledgers say of a job that they do not have."""
+    return NotFound(f"The ledger has no job {job!r}. If it is in the store, `farm job recover` brings it back.")
+
+
+def no_task(job: str, task: str) -> NotFound:
+    """What both ledgers say of a task that they do not have."""
+    return NotFound(
+        f"Job {job!r} has no task {task!r} in the ledger. Tasks of finished chunks are in the chunk's document, later "
+        f"chunks are not planned yet; `farm job tasks {job}` lists what is there."
+    )

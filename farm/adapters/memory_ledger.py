@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from farm.adapters.ledger_rules import (
+    ERROR_MAX,
     OFFER_AGAIN_MAX,
     SWEEP_LIMIT,
     check_job,
@@ -64,10 +65,10 @@ class MemoryLedger(MemoryViews):
         with self._lock:
             found = self._job(job)
             change = Change(found, self._now())
-            change.add(tasks)
-            change.settle()
-            found.opened = max(found.opened, opened)
-            found.revision += 1
+            if change.add(tasks) or opened > found.opened:
+                found.opened = max(found.opened, opened)
+                change.settle()
+                found.revision += 1
             return tuple(change.offers)
 
     def claim(self, worker: str, queues: Sequence[str], prefer: Offer | None, ttl_s: float) -> Lease | None:
@@ -160,6 +161,7 @@ class MemoryLedger(MemoryViews):
     def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None) -> Ended:
         """End an attempt badly."""
         check_outcome(outcome)
+        error = error[:ERROR_MAX]
         with self._lock:
             held = self._held(lease)
             if held is None:
@@ -175,18 +177,20 @@ class MemoryLedger(MemoryViews):
         """Look after what nobody looks after; at most SWEEP_LIMIT of each kind."""
         with self._lock:
             now = self._now()
-            offers: list[Offer] = []
+            changes = {name: Change(job, now) for name, job in self._jobs.items()}
             expired = self._rows(TaskState.ACTIVE, lambda row: row.expires, now)
             for job, row in expired:
-                change = Change(job, now)
+                change = changes[job.facts.id]
                 error = f"the lease of {row.worker} ran out"
                 change.let_go(row, Outcome.LOST, error, now - row.started)
                 change.fall_short(row, Outcome.LOST, error, None)
-                offers += _closed(change, row).offers
-            for job, row in self._rows(TaskState.SOFT_FAILED, lambda row: row.due, now):
-                change = Change(job, now)
-                change.back(row)
-                offers += _closed(change, row).offers
+                change.settle()
+            due = self._rows(TaskState.SOFT_FAILED, lambda row: row.due, now)
+            for job, row in due:
+                changes[job.facts.id].back(row)
+            for name in {job.facts.id for job, _ in (*expired, *due)}:
+                self._jobs[name].revision += 1
+            offers = [offer for change in changes.values() for offer in change.offers]
             offers += self._offer_again(now, milliseconds(offer_after_s))
             self._workers = {name: entry for name, entry in self._workers.items() if entry[1] > now}
             names = tuple(f"{job.facts.id}/{row.new.id}" for job, row in expired)

@@ -6,7 +6,7 @@ The twin of `redis_ledger/moves.lua`, rule by rule and in the same order; the co
 from collections import deque
 from collections.abc import Sequence
 
-from farm.adapters.ledger_rules import CANCEL_ASKED, ERROR_MAX, HISTORY_MAX, LOSSES_MAX, chunk_of, uses_up
+from farm.adapters.ledger_rules import CANCEL_ASKED, HISTORY_MAX, LOSSES_MAX, chunk_of, uses_up
 from farm.adapters.memory_rows import BAD, CANCELING, GOOD, LISTED, MemoryJob, Row
 from farm.domain.state import JobState, Outcome, TaskState
 from farm.ports import NewTask, Offer
@@ -60,7 +60,7 @@ class Change:
     def end(self, row: Row, state: TaskState, error: str = "") -> None:
         """End a task; `settle` tells those that wait for it."""
         self.move(row, state)
-        row.error = error[:ERROR_MAX]
+        row.error = error
         if row.new.closes:
             self._end_chunk(row.new.chunk, state)
         if state is TaskState.FAILED and not row.cause:
@@ -113,8 +113,9 @@ class Change:
         self.job.activity = state.value + (self.job.activity[len(CANCEL_ASKED) :] if asked else "")
         self.job_ended = True
 
-    def add(self, tasks: Sequence[NewTask]) -> None:
-        """Add those that are not there yet: first all rows, then who waits for whom, then what is ready."""
+    def add(self, tasks: Sequence[NewTask]) -> int:
+        """Add those that are not there yet, and count them: first all rows, then who waits for whom, then what is
+        ready."""
         new = [self._insert(task) for task in tasks if self._wanted(task)]
         for row in new:
             self._tie(row)
@@ -124,6 +125,7 @@ class Change:
                 self.end(row, TaskState.COMPLETED)
             elif row.state is TaskState.DEPEND:
                 self.look(row)
+        return len(new)
 
     def _wanted(self, task: NewTask) -> bool:
         job = self.job
@@ -173,7 +175,7 @@ class Change:
             del job.workers[row.worker]
         job.vtime += charge
         row.expires = 0
-        row.error = error[:ERROR_MAX]
+        row.error = error
         attempt = {"worker": row.worker, "started": row.started / 1000, "ended": self.now / 1000}
         row.history = [*row.history, {**attempt, "outcome": outcome.value, "error": row.error}][-HISTORY_MAX:]
 

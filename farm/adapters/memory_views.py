@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import RLock
 
-from farm.adapters.ledger_rules import milliseconds, system_clock
+from farm.adapters.ledger_rules import milliseconds, no_job, no_task, system_clock
 from farm.adapters.memory_rows import LISTED, MemoryJob
 from farm.domain.state import TaskState
-from farm.errors import NotFound
 from farm.ports import JobStatus, Offer, TaskFilter, TaskStatus, WorkerStatus
 
 
@@ -119,16 +118,3 @@ class MemoryViews:
 
     def ping(self) -> None:
         """Memory is always there."""
-
-
-def no_job(job: str) -> NotFound:
-    """What both ledgers say of a job that they do not have."""
-    return NotFound(f"The ledger has no job {job!r}. If it is in the store, `farm job recover` brings it back.")
-
-
-def no_task(job: str, task: str) -> NotFound:
-    """What both ledgers say of a task that they do not have."""
-    return NotFound(
-        f"Job {job!r} has no task {task!r} in the ledger. Tasks of finished chunks are in the chunk's document, later "
-        f"chunks are not planned yet; `farm job tasks {job}` lists what is there."
-    )

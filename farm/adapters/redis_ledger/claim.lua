@@ -1,0 +1,79 @@
+-- ARGV: worker, ttl in ms, name for a ledger without one, preferred job, task and queue (or ''), queues ...
+-- Returns {job, task, row as JSON} or nil.
+
+local worker, ttl = ARGV[3], tonumber(ARGV[4])
+local wish = { job = ARGV[6], task = ARGV[7], queue = ARGV[8] }
+
+local function best_job()
+  local best, least
+  for i = 9, #ARGV do
+    local top = redis.call('ZRANGE', queue_key(ARGV[i]), 0, 0, 'WITHSCORES')
+    if top[1] then
+      local score = tonumber(top[2])
+      if not best or score < least or (score == least and top[1] < best) then
+        best, least = top[1], score
+      end
+    end
+  end
+  return best, least
+end
+
+-- The wish counts only among jobs that are as good as the best one.
+local function wished(least)
+  local order = wish.job ~= '' and redis.call('HGET', key(wish.job, 'job'), 'order')
+  local score = order and redis.call('ZSCORE', queue_key(wish.queue), order)
+  if not score or tonumber(score) ~= least then
+    return false
+  end
+  for i = 9, #ARGV do
+    if ARGV[i] == wish.queue then
+      return redis.call('ZSCORE', key(wish.job, 'ready:' .. wish.queue), wish.task)
+    end
+  end
+  return false
+end
+
+local function first_task(id)
+  local first, least
+  for i = 9, #ARGV do
+    local top = redis.call('ZRANGE', key(id, 'ready:' .. ARGV[i]), 0, 0, 'WITHSCORES')
+    if top[1] and (not first or tonumber(top[2]) < least) then
+      first, least = top[1], tonumber(top[2])
+    end
+  end
+  return first
+end
+
+local best, least = best_job()
+if not best then
+  return false
+end
+local id, task
+if wished(least) then
+  id, task = wish.job, wish.task
+else
+  id = string.match(best, '|([^|]*)$')
+  task = first_task(id)
+end
+
+local job = open_job(id)
+local row = row_of(job, task)
+move(job, row, 'active')
+redis.call('SET', prefix .. 'incarnation', ARGV[5], 'NX')
+row.fence = redis.call('GET', prefix .. 'incarnation') .. '-' .. redis.call('INCR', prefix .. 'fence')
+row.attempt = row.attempt + 1
+row.worker, row.started = worker, now
+row.front, row.step, row.steps = nil, nil, nil
+redis.call('ZADD', LEASES, now + ttl, member(job, row))
+redis.call('SADD', worker_key(worker), member(job, row))
+redis.call('HINCRBY', key(id, 'workers'), worker, 1)
+if job.f.state == 'queued' then
+  set_state(job, 'active')
+  put(job, 'activity', 'started')
+  if number(job, 'started') == 0 then
+    put(job, 'started', now)
+  end
+end
+job.changed = true
+flush()
+return { id, task, redis.call('HGET', key(id, 'rows'), task) }

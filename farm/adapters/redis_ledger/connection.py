@@ -1,0 +1,175 @@
+"""The way to Redis: one client, its timeouts, and every failure in the farm's words."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.client import Pipeline
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import (
+    ConnectionError as NoConnection,
+)
+from redis.exceptions import (
+    TimeoutError as TookTooLong,
+)
+from redis.retry import Retry
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from farm.errors import Rejected, Unavailable
+
+CONNECT_S = 5.0
+"""Seconds until a connection must stand."""
+ANSWER_S = 10.0
+"""Seconds until a command must be answered; the longest script takes milliseconds."""
+CHECK_S = 25
+"""Seconds of silence after which a connection is tried before it is used: firewalls forget idle ones."""
+PAUSE_MAX_S = 5.0
+"""Seconds; the longest pause between two tries of a patient ledger."""
+
+_LATER = re.compile(r"(?:^|-)(?:LOADING|MASTERDOWN|MISCONF|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS)\b")
+"""Error codes of a server that will do better later, in an answer or in a script's error."""
+
+_FOLDER = Path(__file__).parent
+_PRELUDE = ("base", "moves", "attempts")
+
+
+class WrongPassword(Unavailable):
+    """Redis does not let us in; waiting does not help."""
+
+
+class Connection:
+    """Runs scripts and commands; short outages are ridden out for `patience_s`."""
+
+    def __init__(self, url: str, prefix: str, patience_s: float, clock: Callable[[], float] | None) -> None:
+        self.prefix = prefix
+        self._patience_s = patience_s
+        self._clock = clock
+        self._where = _without_password(url)
+        if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+            raise Rejected(
+                f"The ledger cannot use {self._where!r}. Give the address of one server: redis://host:6379/0, "
+                f"rediss://… or unix://…; behind a Sentinel, that of a proxy or service that follows the primary."
+            )
+        self.redis: Redis = Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_connect_timeout=CONNECT_S,
+            socket_timeout=ANSWER_S,
+            socket_keepalive=True,
+            health_check_interval=CHECK_S,
+            # Once, at once: a pooled connection may be one that a restarted server does not know any more.
+            # Every verb may be sent twice; longer patience is `patience_s`.
+            retry=Retry(NoBackoff(), 1),
+        )
+        prelude = "\n".join((_FOLDER / f"{name}.lua").read_text() for name in _PRELUDE)
+        self._scripts = {
+            path.stem: self.redis.register_script(f"{prelude}\n{path.read_text()}")
+            for path in _FOLDER.glob("*.lua")
+            if path.stem not in _PRELUDE
+        }
+
+    def run(self, verb: str, *args: str | float) -> Any:  # noqa: ANN401 - what a script returns
+        """Run a verb's script, atomically. Raises Unavailable."""
+        now = "" if self._clock is None else str(round(self._clock() * 1000))
+        script = self._scripts[verb]
+        return self.ask(lambda: script(args=[self.prefix, now, *args]))
+
+    def together(self, fill: Callable[[Pipeline], object]) -> list[Any]:
+        """Commands that are run in one transaction; `fill` queues them. Raises Unavailable."""
+
+        def question() -> list[Any]:
+            # Filled anew for each try: a pipeline is empty after it was sent.
+            with self.redis.pipeline(transaction=True) as pipe:
+                fill(pipe)
+                return pipe.execute()
+
+        return list(self.ask(question))
+
+    def ask(self, question: Callable[[], Any]) -> Any:  # noqa: ANN401 - what a command returns
+        """Put a question to the server. Raises Unavailable, after `patience_s` of trying."""
+        if not self._patience_s:
+            return self._ask_once(question)
+        tries = Retrying(
+            stop=stop_after_delay(self._patience_s),
+            wait=wait_random_exponential(multiplier=0.1, max=PAUSE_MAX_S),
+            retry=retry_if_exception(_may_pass),
+            reraise=True,
+        )
+        return tries(self._ask_once, question)
+
+    def _ask_once(self, question: Callable[[], Any]) -> Any:  # noqa: ANN401 - as above
+        try:
+            return question()
+        except RedisError as error:
+            failure = _in_our_words(error, self._where)
+            if failure is None:
+                raise
+            raise failure from error
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.redis.close()
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, Unavailable) and not isinstance(error, WrongPassword)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+
+
+def _in_our_words(error: RedisError, where: str) -> Unavailable | None:
+    """The farm's error for one of Redis's; None for a fault of our own."""
+    if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
+        return WrongPassword(
+            f"Redis at {where} refuses our password or user: {error}. Check the user and password in FARM_REDIS_URL."
+        )
+    if isinstance(error, TookTooLong):
+        return Unavailable(
+            f"Redis at {where} did not answer within {ANSWER_S:g} s. Check that the server is not overloaded, "
+            f"swapping or stopped (`redis-cli --latency`), and the network to it."
+        )
+    if isinstance(error, BusyLoadingError):
+        return Unavailable(f"Redis at {where} is loading its data after a start. Wait; it answers when it is done.")
+    if isinstance(error, NoConnection):
+        return Unavailable(
+            f"Redis at {where} cannot be reached: {error}. Check that it runs, and the host and port in FARM_REDIS_URL."
+        )
+    text = str(error)
+    if isinstance(error, ReadOnlyError) or "READONLY" in text:
+        return Unavailable(
+            f"Redis at {where} is a read-only replica. If a failover is under way, wait; else let FARM_REDIS_URL name "
+            f"the primary."
+        )
+    if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in text:
+        return Unavailable(
+            f"Redis at {where} has reached its maxmemory and takes nothing new. Give it more (`CONFIG SET maxmemory`), "
+            f"or remove old jobs."
+        )
+    if isinstance(error, ResponseError) and _LATER.search(text):
+        return Unavailable(f"Redis at {where} cannot serve us now: {text}. Look into its log.")
+    return None
+
+
+def whole_ms(seconds: float) -> int:
+    """Milliseconds, at least 1 for anything above 0: Redis refuses a time to live of 0."""
+    return max(1, math.ceil(seconds * 1000)) if seconds > 0 else 0

@@ -1,0 +1,11 @@
+-- ARGV: job, task, fence, outcome, error, ms until the next attempt or ''. Returns what it led to, as JSON.
+
+local job = open_job(ARGV[3])
+local row = held(job, ARGV[4], ARGV[5])
+if not row then
+  return cjson.encode({ accepted = false, offers = {} })
+end
+let_go(job, row, ARGV[6], ARGV[7], now - row.started)
+fall_short(job, row, ARGV[6], ARGV[7], tonumber(ARGV[8]))
+settle(job)
+return ended(job, row)

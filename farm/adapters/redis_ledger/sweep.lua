@@ -1,0 +1,59 @@
+-- ARGV: ms after which a ready task is offered again. Returns offers, expired `<job>/<task>` and open jobs, as JSON.
+
+local SWEEP_LIMIT = 200
+local AGAIN_MAX = 32
+local again = tonumber(ARGV[3])
+
+local function until_now(index, time, visit)
+  local names = redis.call('ZRANGEBYSCORE', index, '-inf', time, 'LIMIT', 0, SWEEP_LIMIT)
+  for _, name in ipairs(names) do
+    local id, task = string.match(name, '^([^/]*)/(.*)$')
+    local job = open_job(id)
+    local row = job and row_of(job, task)
+    if row then
+      visit(job, row)
+    else
+      redis.call('ZREM', index, name)
+    end
+  end
+end
+
+local expired = {}
+until_now(LEASES, now, function(job, row)
+  local error = 'the lease of ' .. row.worker .. ' ran out'
+  expired[#expired + 1] = member(job, row)
+  let_go(job, row, 'lost', error, now - row.started)
+  fall_short(job, row, 'lost', error, nil)
+  settle(job)
+end)
+
+until_now(DUE, now, function(job, row)
+  back(job, row)
+  settle(job)
+end)
+
+-- The wait doubles with each offer: where no worker comes for days, messages must not fill the broker.
+until_now(OFFERED, now - again, function(job, row)
+  local time = now
+  if LISTED[job.f.state] then
+    time = now + again * (math.min(2 ^ row.offers, AGAIN_MAX) - 1)
+    row.offers = row.offers + 1
+    touch(job, row)
+    offer(job, row)
+  end
+  redis.call('ZADD', OFFERED, digits(time), member(job, row))
+end)
+
+local gone = redis.call('ZRANGEBYSCORE', WORKERS, '-inf', now, 'LIMIT', 0, SWEEP_LIMIT)
+for _, worker in ipairs(gone) do
+  redis.call('ZREM', WORKERS, worker)
+  redis.call('HDEL', prefix .. 'worker-info', worker)
+  redis.call('HDEL', prefix .. 'worker-seen', worker)
+end
+
+local jobs = redis.call('ZRANGE', OPEN, 0, SWEEP_LIMIT - 1)
+flush()
+for _, id in ipairs(jobs) do
+  redis.call('ZADD', OPEN, 'XX', now, id)
+end
+return cjson.encode({ offers = offers, expired = expired, jobs = jobs })
