@@ -20,8 +20,8 @@ FEATHER_SIGMA = 10.0
 """Pixels; the node never changes it, whatever `feather` is, so a small feather is nearly a box blur."""
 
 EXACT_WORK = 500_000_000
-"""Products of weight and pixel per mask, up to which a blur adds up in the node's own order: 0.1 s to 1 s. It is reached
-with a radius of 20 by a mask of 545 x 545 px, with a radius of 5 by one of 2030 x 2030 px."""
+"""Products of weight and pixel per mask, up to which a blur adds up in the node's own order; 0.1 s to 1 s. It is
+reached with a radius of 20 by a mask of 545 x 545 px, with a radius of 5 by one of 2030 x 2030 px."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,13 +23,14 @@ def batch_mask_to_segs(
     """Segments of all that any frame marks, each with the frames' own masks inside of its region.
 
     Args:
-        masks: `[F, h, w]`.   others: see `mask_to_segs`.
+        masks: `[F, h, w]`, or a single `[h, w]`.   others: see `mask_to_segs`.
     Returns:
         Segments with masks `[F, h, w]` as given, neither clipped nor filled: what a neighbor marks inside of the
         region is in them too.
     Source:
         SPEC 4.3.
     """
+    masks = np.asarray(masks)[None] if np.ndim(masks) == 2 else masks
     found = mask_to_segs(union_mask(masks), combined, crop_factor, bbox_fill, drop_size, label, crop_min_size)
     return [with_frame_masks(seg, masks) for seg in found]
 
