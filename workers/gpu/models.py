@@ -12,9 +12,11 @@ from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKL, MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from diffusers.utils import logging as diffusers_logging
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
 
 from workers.gpu.conditioning import TextEncoder
 from workers.gpu.denoiser import Network, Prediction
@@ -64,6 +66,9 @@ class ModelCache:
         self._dtype = dtype
         self._room = room
         self._models: OrderedDict[tuple[object, ...], Model] = OrderedDict()
+        # A worker's output is a log, not a terminal: no bars.
+        diffusers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # diffusers' helper has no types
+        transformers_logging.disable_progress_bar()
 
     def get(self, folder: Path, motion: bool) -> Model:
         """The model in `folder`, loaded if it is not in memory or its files have changed.
