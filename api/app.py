@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from api import problems
 from api.auth import Keys, authenticate, check_binding
 from api.context import Context
+from api.digests import digests
 from api.guard import Guard
 from api.routes import actions, frames, jobs, models, outputs, pages, tasks, uploads, workers
 from api.routes.health import health, metrics
@@ -51,7 +52,7 @@ def create_app(farm: Farm, blobs: Blobs, settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.context = Context(farm, blobs, settings, limits_of(settings))
+    app.state.context = Context(farm, blobs, settings, limits_of(settings), digests(blobs))
     app.state.keys = keys
     for module in _ROUTERS:
         app.include_router(module.router, prefix=ROOT, dependencies=[Depends(authenticate)])

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.digests import Digests
 from farm.adapters.media import Limits
 from farm.ports import Blobs
 from farm.service.farm import Farm
@@ -21,6 +22,7 @@ class Context:
     blobs: Blobs
     settings: Settings
     limits: Limits
+    sha256: Digests
 
 
 def context(request: Request) -> Context:

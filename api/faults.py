@@ -29,7 +29,7 @@ class Fault(BaseModel):
 
 def explain(error: RequestValidationError) -> tuple[Fault, ...]:
     """A fault for each thing that the validator found."""
-    return tuple(_fault(finding) for finding in error.errors())
+    return tuple(_fault(finding) for finding in error.errors() if not _follows(finding))
 
 
 def _fault(finding: Mapping[str, Any]) -> Fault:
@@ -37,6 +37,12 @@ def _fault(finding: Mapping[str, Any]) -> Fault:
     field = ".".join(str(part) for part in place[1:])
     tell = _TELLERS.get(finding["type"], _other)
     return Fault(field=field, message=tell(field or f"the {place[0]}", finding))
+
+
+def _follows(finding: Mapping[str, Any]) -> bool:
+    """Whether a list is only too short because some of its entries are faulty, which is told of them."""
+    value, least = finding.get("input"), finding.get("ctx", {}).get("min_length")
+    return finding["type"] == "too_short" and isinstance(value, Sequence) and least is not None and len(value) >= least
 
 
 def _seen(finding: Mapping[str, Any]) -> str:
@@ -60,7 +66,7 @@ def _unknown(field: str, finding: Mapping[str, Any]) -> str:  # noqa: ARG001 - a
 
 def _bound(words: str, name: str) -> Callable[[str, Mapping[str, Any]], str]:
     def tell(field: str, finding: Mapping[str, Any]) -> str:
-        return f"`{field}` is {_seen(finding)}; it must be {words} {finding['ctx'][name]}."
+        return f"`{field}` is {_seen(finding)}; it must be {words} {finding['ctx'][name]:,g}."
 
     return tell
 

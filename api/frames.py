@@ -55,7 +55,8 @@ class FrameView(BaseModel):
 class Chunk(NamedTuple):
     """What the store has of a chunk: its plan, and once it is finished, its record."""
 
-    index: int
+    number: int
+    """From 0."""
     plan: Plan | None
     record: dict[str, Any] | None
 
@@ -97,7 +98,7 @@ class FrameReader:
         last = min(first + count, self.job.end)
         while first < last:
             chunk = self.chunk(spans(self.job).owner(first))
-            end = min(last, chunk_of(self.job, chunk.index).core_end)
+            end = min(last, chunk_of(self.job, chunk.number).core_end)
             state = self._state(chunk)
             for position in range(first, end):
                 yield self._view(position, chunk, state)
@@ -145,7 +146,7 @@ class FrameReader:
             position=position,
             name=self._name(position, chunk),
             state=state,
-            chunk=chunk.index,
+            chunk=chunk.number,
             sha256=record["sha256"] if record else None,
             size=record["size"] if record else None,
             segments=tuple(_segments(chunk.plan, position)),
@@ -155,9 +156,9 @@ class FrameReader:
     def _state(self, chunk: Chunk) -> FrameState:
         if chunk.record is not None:
             return "completed"
-        states = self._farm.ledger.chunk_states(self.job.id, [chunk.index])
+        states = self._farm.ledger.chunk_states(self.job.id, [chunk.number])
         states_of: dict[str, FrameState] = {"open": "active", "failed": "failed", "done": "completed"}
-        return states_of.get(states.get(chunk.index, ""), "queued")
+        return states_of.get(states.get(chunk.number, ""), "queued")
 
     def _name(self, position: int, chunk: Chunk) -> str:
         for frame in chunk.plan.frames if chunk.plan is not None else ():

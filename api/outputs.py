@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -17,30 +18,26 @@ from farm.ports import Blobs
 
 URL_S = 3600
 """Seconds for which a direct link to the store is valid."""
+FILES = "f"
+"""Begins the cursor of a page of files, behind all frames."""
 _TOKEN = re.compile(r"^\d{1,9}(\.\d{1,9})*$")
 
 
-class OutputFrame(BaseModel):
-    """A final frame."""
+class Output(BaseModel):
+    """A file that a job has made: a final frame, the video, the SEGS document, the manifest, a segment's picture."""
 
-    number: int
-    position: int
-    name: str
-    variation: int
     path: str
     """In the job's outputs, `frames/000060.png`."""
+    kind: Literal["frame", "file"]
     sha256: str
     size: int
     url: str
     """Path of this API, or with `direct` a link to the store that needs no key."""
-
-
-class OutputFile(BaseModel):
-    """Another file that the job made."""
-
-    path: str
-    size: int
-    url: str
+    number: int | None = None
+    """Frames: as the user counts."""
+    position: int | None = None
+    """Frames: in the clip, from 0."""
+    variation: int | None = None
 
 
 class Outputs(BaseModel):
@@ -48,13 +45,12 @@ class Outputs(BaseModel):
 
     job: str
     status: str
-    frames: tuple[OutputFrame, ...]
-    files: tuple[OutputFile, ...]
-    """Video, SEGS document, manifest: as far as they are there."""
+    items: tuple[Output, ...]
+    """Final frames, those of a chunk together; once the job has ended, its other files behind them."""
+    next_cursor: str | None
+    """Send it as `cursor` for the next page; null on the last one."""
     since: str
-    """Send it back as `since` to be told only what was finished later."""
-    more: bool
-    """True: ask again at once with `since`, there is more."""
+    """Send it as `since`, later, to be told only the frames that were finished after this answer."""
 
 
 def known_chunks(since: str, total: int) -> set[int]:
@@ -67,11 +63,9 @@ def known_chunks(since: str, total: int) -> set[int]:
     """
     if not since:
         return set()
-    if not _TOKEN.match(since):
-        raise Rejected(f"`since` is {since[:40]!r}; send back the `since` of an earlier answer, or nothing.")
-    count, *others = (int(part) for part in since.split("."))
+    count, *others = (int(part) for part in since.split(".")) if _TOKEN.match(since) else (total + 1,)
     if count > total:
-        raise Rejected(f"`since` is {since[:40]!r}, which no answer of this job was. Send nothing to be told all.")
+        raise Rejected(f"{since[:40]!r} is none of this job's marks; send back one of an earlier answer, or nothing.")
     return {*range(count), *others}
 
 
@@ -84,11 +78,11 @@ def token(chunks: Iterable[int]) -> str:
     return ".".join(str(part) for part in (count, *rest[count:]))
 
 
-def finished_frames(
+def final_frames(
     job: Job, blobs: Blobs, known: set[int], limit: int, direct: bool
-) -> tuple[list[OutputFrame], set[int], bool]:
+) -> tuple[list[Output], set[int], bool]:
     """Frames of finished chunks that are not in `known`, some `limit` of them; all chunks told then; whether more."""
-    told, frames = set(known), list[OutputFrame]()
+    told, frames = set(known), list[Output]()
     for name in blobs.list(keys.chunk_prefix(job.id)):
         index = int(name.rsplit("/", 1)[1].partition(".")[0])
         if index in known:
@@ -101,35 +95,39 @@ def finished_frames(
     return frames, told, False
 
 
-def finished_files(job: Job, blobs: Blobs, direct: bool) -> list[OutputFile]:
-    """The job's files besides its frames and the pictures of single segments."""
-    names = [keys.video(job.id, variation) for variation in range(job.batch_size)] if "video" in job.outputs else []
-    names += [keys.segs(job.id), keys.manifest(job.id)]
-    sizes = ((name, blobs.size(name)) for name in names)
-    return [output_file(job.id, name, size, blobs, direct) for name, size in sizes if size is not None]
+def other_files(job: Job, blobs: Blobs, after: str, limit: int) -> list[str]:
+    """Objects of a job besides its frames, sorted: videos, documents, pictures of single segments."""
+    videos = [keys.video(job.id, variation) for variation in range(job.batch_size)] if "video" in job.outputs else []
+    single = (name for name in (*videos, keys.segs(job.id), keys.manifest(job.id)) if blobs.exists(name))
+    folders = (keys.job(job.id, f"{folder}/") for folder in job.outputs if folder != "video")
+    in_folders = (name for prefix in folders for name in islice(blobs.list(prefix, max(after, prefix)), limit))
+    return sorted(name for name in {*single, *in_folders} if name > after)[:limit]
 
 
-def output_file(job_id: str, name: str, size: int, blobs: Blobs, direct: bool) -> OutputFile:
-    """A file by its object's name."""
-    path = name.removeprefix(keys.job(job_id, ""))
-    return OutputFile(path=path, size=size, url=_url(job_id, path, name, blobs, direct))
+def output_file(job_id: str, name: str, digest: Callable[[str, int], str], blobs: Blobs, direct: bool) -> Output:
+    """A file by its object's name; `digest` is given the name and the size."""
+    size, url = blobs.size(name) or 0, _url(job_id, name, blobs, direct)
+    return Output(path=_path(job_id, name), kind="file", sha256=digest(name, size), size=size, url=url)
 
 
-def _frame(job_id: str, entry: dict[str, Any], blobs: Blobs, direct: bool) -> OutputFrame:
+def _frame(job_id: str, entry: dict[str, Any], blobs: Blobs, direct: bool) -> Output:
     name = str(entry["object"])
-    path = name.removeprefix(keys.job(job_id, ""))
-    return OutputFrame(
-        number=entry["number"],
-        position=entry["position"],
-        name=entry["name"],
-        variation=entry["variation"],
-        path=path,
+    return Output(
+        path=_path(job_id, name),
+        kind="frame",
         sha256=entry["sha256"],
         size=entry["size"],
-        url=_url(job_id, path, name, blobs, direct),
+        url=_url(job_id, name, blobs, direct),
+        number=entry["number"],
+        position=entry["position"],
+        variation=entry["variation"],
     )
 
 
-def _url(job_id: str, path: str, name: str, blobs: Blobs, direct: bool) -> str:
+def _path(job_id: str, name: str) -> str:
+    return name.removeprefix(keys.job(job_id, ""))
+
+
+def _url(job_id: str, name: str, blobs: Blobs, direct: bool) -> str:
     link = blobs.url(name, URL_S) if direct else None
-    return link or f"{ROOT}/jobs/{job_id}/outputs/{path}"
+    return link or f"{ROOT}/jobs/{job_id}/outputs/{_path(job_id, name)}"

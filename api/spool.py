@@ -14,10 +14,13 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from farm.adapters.media import plain_name
 from farm.errors import Rejected, TooLarge, Unavailable
 
 BLOCK_BYTES = 1 << 20
 """Bytes that are written and hashed at once, off the event loop."""
+NAME_BYTES = 200
+"""Bytes of a file's name on disk; file systems take 255."""
 FORM_OVERHEAD_BYTES = 64 << 10
 """Bytes of a multipart body that are not the file's."""
 
@@ -46,15 +49,17 @@ class Spooled(NamedTuple):
 
     path: Path
     name: str
-    """The file name that a form gave; empty for a raw body."""
+    """What the client calls it, without folders."""
     size: int
     sha256: str
 
 
 @asynccontextmanager
-async def spooled(request: Request, most: int) -> AsyncIterator[Spooled]:
+async def spooled(request: Request, most: int, name: str = "") -> AsyncIterator[Spooled]:
     """The file in a request's body, raw or as the first file of a form; removed again at the end.
 
+    Args:
+        most: bytes.   name: what the client calls the file; for a form, the form may say it.
     Raises:
         BodyTooLarge: more than `most` bytes, by its own word or as counted.
         NoFile: a form without a file.
@@ -65,12 +70,11 @@ async def spooled(request: Request, most: int) -> AsyncIterator[Spooled]:
     if stated.isdigit() and int(stated) > room:
         raise BodyTooLarge(most)
     with tempfile.TemporaryDirectory(prefix="farm-upload-") as folder:
-        path = Path(folder) / "body"
         body = _counted(request, room)
-        if is_form:
-            name, blocks = await _form_file(request, body)
-        else:
-            name, blocks = "", body
+        said, blocks = await _form_file(request, body) if is_form else ("", body)
+        name = plain_name(name or said)
+        # Named as the client names it, since readers tell of a file by its name.
+        path = Path(folder) / name.encode()[:NAME_BYTES].decode(errors="ignore")
         size, sha256 = await _written(path, blocks)
         yield Spooled(path, name, size, sha256)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel
@@ -19,7 +19,9 @@ router = APIRouter(tags=["frames"], responses=RESPONSES)
 Number = Annotated[int, Path(description="The frame's number, as the user counts.")]
 Variation = Annotated[int, Query(ge=0, le=99, description="Which one, of a job with `batch_size` above 1.")]
 
-PNG = {200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}}
+PNG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+}
 COMPARE_WIDTH = 1920
 """Pixels of each half of a comparison at the most."""
 

@@ -5,26 +5,26 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Iterator
-from itertools import islice
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
 
-from api.context import Tools
-from api.outputs import OutputFile, Outputs, finished_files, finished_frames, known_chunks, output_file, token
+from api.context import Context, Tools
+from api.digests import blocks
+from api.outputs import FILES, Outputs, final_frames, known_chunks, other_files, output_file, token
 from api.problems import RESPONSES
 from api.routes.jobs import JobId
+from api.views import ROOT
 from farm.domain import keys
+from farm.domain.job import Job
+from farm.domain.state import JOB_ENDED
 from farm.errors import NotFound
-from farm.ports import Blobs
+from farm.ports import JobStatus
 from farm.service.skeleton import chunks
 
 router = APIRouter(tags=["outputs"], responses=RESPONSES)
 
-BLOCK_BYTES = 4 << 20
-"""Bytes read from the store at once: one request each, against memory."""
 _RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
 _SHOWN = frozenset({"image/png", "video/mp4", "application/json", "application/zip"})
 """Kinds of files that are sent as what they are; all others as plain bytes."""
@@ -32,46 +32,27 @@ _SHOWN = frozenset({"image/png", "video/mp4", "application/json", "application/z
 Direct = Annotated[bool, Query(description="Links straight to the store, valid for an hour, where it can make them.")]
 
 
-class FilePage(BaseModel):
-    """Files of a job by name."""
-
-    items: tuple[OutputFile, ...]
-    next_cursor: str | None
-
-
 @router.get("/jobs/{job_id}/outputs")
 def outputs(
     job_id: JobId,
     tools: Tools,
+    cursor: Annotated[str, Query(max_length=10_000, description="`next_cursor` of the page before.")] = "",
     since: Annotated[str, Query(max_length=10_000, description="`since` of an earlier answer.")] = "",
-    limit: Annotated[int, Query(ge=1, le=10_000, description="Frames, rounded up to whole chunks.")] = 1000,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="Frames are rounded up to whole chunks.")] = 1000,
     direct: Direct = False,
 ) -> Outputs:
-    """Frames that are final, with digests and links, while the job runs and after; and its other files."""
+    """The job's files with digests and links, while it runs and after: frames as they become final, then the rest."""
     status = tools.farm.status(job_id)
     job = tools.farm.document(job_id)
-    frames, told, more = finished_frames(job, tools.blobs, known_chunks(since, chunks(job)), limit, direct)
-    files = [] if more else finished_files(job, tools.blobs, direct)
+    if cursor.startswith(FILES):
+        mark, _, after = cursor.removeprefix(FILES).partition("/")
+        return _files(tools, job, status, (mark, keys.job(job_id, after)), limit, direct)
+    frames, told, more = final_frames(job, tools.blobs, known_chunks(cursor or since, chunks(job)), limit, direct)
+    mark = token(told)
+    files = FILES + mark + "/" if status.state in JOB_ENDED else None
     return Outputs(
-        job=job_id, status=status.state, frames=tuple(frames), files=tuple(files), since=token(told), more=more
+        job=job_id, status=status.state, items=tuple(frames), next_cursor=mark if more else files, since=mark
     )
-
-
-@router.get("/jobs/{job_id}/files")
-def files(
-    job_id: JobId,
-    tools: Tools,
-    folder: Annotated[str, Query(pattern=r"^[a-z0-9_-]+$", examples=["cropped_refined"])],
-    cursor: Annotated[str, Query(max_length=500)] = "",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-    direct: Direct = False,
-) -> FilePage:
-    """Files of one folder of the job: `frames`, `cropped`, `cropped_refined`, `cropped_enhanced_alpha`, …"""
-    tools.farm.document(job_id)
-    prefix = keys.job(job_id, f"{folder}/")
-    found = list(islice(tools.blobs.list(prefix, prefix + cursor if cursor else ""), limit))
-    items = [output_file(job_id, name, tools.blobs.size(name) or 0, tools.blobs, direct) for name in found]
-    return FilePage(items=tuple(items), next_cursor=found[-1].removeprefix(prefix) if len(found) == limit else None)
 
 
 @router.head("/jobs/{job_id}/outputs/{path:path}", include_in_schema=False)
@@ -84,23 +65,36 @@ def download(
     size = tools.blobs.size(name)
     if size is None:
         tools.farm.status(job_id)
-        raise NotFound(f"Job {job_id} has no output {path!r}, or not yet. /api/v1/jobs/{job_id}/outputs lists them.")
-    media_type = mimetypes.guess_type(path)[0] or ""
+        raise NotFound(f"Job {job_id} has no output {path!r}, or not yet. {ROOT}/jobs/{job_id}/outputs lists them.")
     headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
     wanted = _range(request.headers.get("range", ""), size)
-    if wanted == (0, 0) and size:
+    if wanted == (0, 0):
         return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{size}"})
     start, end = wanted or (0, size)
     if wanted is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     headers["Content-Length"] = str(end - start)
-    body: Iterator[bytes] = iter(()) if request.method == "HEAD" else _blocks(tools.blobs, name, start, end)
+    body: Iterator[bytes] = iter(()) if request.method == "HEAD" else blocks(tools.blobs, name, start, end)
+    media_type = mimetypes.guess_type(path)[0] or ""
     return StreamingResponse(
         body,
         206 if wanted is not None else 200,
         headers=headers,
         media_type=media_type if media_type in _SHOWN else "application/octet-stream",
     )
+
+
+def _files(tools: Context, job: Job, status: JobStatus, place: tuple[str, str], limit: int, direct: bool) -> Outputs:
+    """A page of what is no frame, behind the object named in `place`, whose other part is the frames' mark."""
+    mark, after = place
+    names = other_files(job, tools.blobs, after, limit)
+
+    def digest(name: str, size: int) -> str:
+        return tools.sha256(name, size, status.revision)
+
+    items = tuple(output_file(job.id, name, digest, tools.blobs, direct) for name in names)
+    more = f"{FILES}{mark}/{items[-1].path}" if len(items) == limit else None
+    return Outputs(job=job.id, status=status.state, items=items, next_cursor=more, since=mark)
 
 
 def _range(text: str, size: int) -> tuple[int, int] | None:
@@ -114,12 +108,3 @@ def _range(text: str, size: int) -> tuple[int, int] | None:
     start = int(match[1])
     end = min(int(match[2]) + 1, size) if match[2] else size
     return (start, end) if start < end else (0, 0)
-
-
-def _blocks(blobs: Blobs, name: str, start: int, end: int) -> Iterator[bytes]:
-    while start < end:
-        block = blobs.get_range(name, start, min(BLOCK_BYTES, end - start))
-        if not block:
-            return
-        yield block
-        start += len(block)

@@ -99,9 +99,9 @@ async def upload(
 
     What it is is told by its content, not by its name. The answer's `uri` is what a job refers to.
     """
-    async with spooled(request, tools.limits.max_bytes) as body:
-        _check_transfer(body, sha256)
-        media = await run_in_threadpool(admit_file, body.path, name or body.name or "upload", tools.blobs, tools.limits)
+    async with spooled(request, tools.limits.max_bytes, name) as body:
+        check_transfer(body, sha256)
+        media = await run_in_threadpool(admit_file, body.path, body.name, tools.blobs, tools.limits)
     return _created(response, media)
 
 
@@ -109,7 +109,10 @@ async def upload(
 def collect(collection: Collection, tools: Tools, response: Response) -> UploadView:
     """Make one clip, or one mask per frame, of pictures that were uploaded one by one."""
     pictures = [(plain_name(piece.name), _blob(piece, tools)) for piece in collection.items]
-    return _created(response, admit_pictures(pictures, collection.name, tools.blobs, tools.limits))
+    try:
+        return _created(response, admit_pictures(pictures, collection.name, tools.blobs, tools.limits))
+    except NotFound as error:
+        raise Rejected(str(error)) from error  # this address is there; what the body refers to is not
 
 
 @router.post("/uploads/check")
@@ -126,7 +129,7 @@ def check(contents: Annotated[tuple[Content, ...], Body(max_length=10_000)], too
 async def keep(sha256: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], request: Request, tools: Tools) -> Kept:
     """Upload a picture's bytes for a collection, under their digest; they are looked at when the collection is made."""
     async with spooled(request, tools.limits.max_bytes) as body:
-        _check_transfer(body, sha256)
+        check_transfer(body, sha256)
         await run_in_threadpool(tools.blobs.put_file, media_blob(sha256), body.path)
     return Kept(sha256=sha256, size=body.size)
 
@@ -137,7 +140,8 @@ def uploaded(upload_id: Annotated[str, Path(max_length=80)], tools: Tools) -> Up
     return upload_view(tools.farm.media(f"upload:{upload_id}"))
 
 
-def _check_transfer(body: Spooled, sha256: str) -> None:
+def check_transfer(body: Spooled, sha256: str) -> None:
+    """Refuse a body whose digest is not the one that was announced; "" announces none."""
     if sha256 and body.sha256 != sha256:
         raise Rejected(
             f"The {body.size:,} bytes that arrived have the sha256 {body.sha256}, not {sha256}. "

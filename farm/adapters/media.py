@@ -159,7 +159,8 @@ def admit_prefix(uri: str, blobs: Blobs, limits: Limits, settings: Settings) -> 
 def plain_name(name: str) -> str:
     """A user's file name without folders and control characters; `upload` if nothing is left."""
     last = PurePosixPath(name.replace("\\", "/")).name
-    return "".join(letter for letter in last if letter.isprintable())[:200] or "upload"
+    plain = "".join(letter for letter in last if letter.isprintable())[:200]
+    return plain if plain.strip(".") else "upload"
 
 
 def kind_of(head: bytes, name: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from farm.adapters.media_sequence import Limits
-from farm.adapters.video import decode_group, probe
+from farm.adapters.video_decode import decode_group
+from farm.adapters.video_index import probe
 from farm.domain.keys import media_blob
-from farm.domain.media import Media
+from farm.domain.media import Group, Media
 from farm.errors import Rejected, TooLarge
 
 
@@ -17,12 +18,10 @@ def admit_video(path: Path, name: str, sha256: str, limits: Limits) -> Media:
     Raises:
         Rejected: damaged, or without a picture track.   TooLarge: more pixels per frame than the farm decodes.
     """
-    facts = probe(path)
-    if facts.width * facts.height > limits.max_pixels:
-        raise TooLarge(
-            f"The video {name!r} is {facts.width}x{facts.height} px, {facts.width * facts.height:,} pixels a frame; "
-            f"at most {limits.max_pixels:,} are decoded. Scale it down, or raise FARM_MAX_PIXELS."
-        )
+    try:
+        facts = probe(path, limits.max_pixels)
+    except TooLarge as error:
+        raise TooLarge(f"{name}, a video: {error}") from error
     return Media(
         id=sha256,
         kind="video",
@@ -31,10 +30,10 @@ def admit_video(path: Path, name: str, sha256: str, limits: Limits) -> Media:
         width=facts.width,
         height=facts.height,
         frames=facts.frames,
-        fps=facts.fps,
+        fps=(facts.fps.numerator, facts.fps.denominator),
         has_audio=facts.has_audio,
         empty=not _any_lit(path, len(facts.groups)),
-        groups=facts.groups,
+        groups=tuple(Group(start=start, frames=frames) for start, frames in facts.groups),
     )
 
 

@@ -234,7 +234,7 @@ def test_a_prefix_of_the_store_is_read_one_level_deep() -> None:
 
 
 def test_a_prefix_must_end_in_a_slash() -> None:
-    with pytest.raises(BadSequence, match="does not end in a slash.*Write 'shots/a/'"):
+    with pytest.raises(BadSequence, match=r"does not end in a slash.*Write 'shots/a/'"):
         admit_prefix("shots/a", MemoryBlobs(), LIMITS, Settings.read())
 
 

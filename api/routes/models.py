@@ -1,0 +1,84 @@
+"""Models: uploaded file by file under their content, then named; workers fetch them from the store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Path, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.context import Tools
+from api.problems import RESPONSES
+from api.routes.uploads import Content, Kept, check_transfer
+from api.spool import spooled
+from farm.adapters.model_folder import ModelManifest, blob_name, put_manifest
+from farm.adapters.model_registry import name_model
+from farm.domain.job import ModelRef
+from farm.errors import NotFound, Rejected
+
+router = APIRouter(tags=["models"], responses=RESPONSES)
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+
+
+class Models(BaseModel):
+    """Models by name."""
+
+    items: tuple[ModelRef, ...]
+
+
+class Missing(BaseModel):
+    """Digests of files that the farm does not have."""
+
+    missing: tuple[str, ...]
+
+
+class Known(BaseModel):
+    """A model that the store holds already."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+@router.get("/models")
+def models(tools: Tools) -> Models:
+    """Models that a job may name."""
+    return Models(items=tuple(tools.farm.models()))
+
+
+@router.get("/models/{name}")
+def model(name: Annotated[str, Path(max_length=200)], tools: Tools) -> ModelRef:
+    """A model by its name or its content hash."""
+    return tools.farm.documents.model(name)
+
+
+@router.post("/models/check")
+def check(contents: Annotated[tuple[Content, ...], Body(max_length=10_000)], tools: Tools) -> Missing:
+    """Which of a model's files the farm does not have: upload only those."""
+    wanted = dict.fromkeys(content.sha256 for content in contents)
+    return Missing(missing=tuple(sha for sha in wanted if not tools.blobs.exists(blob_name(sha))))
+
+
+@router.put("/models/blobs/{sha256}", status_code=201)
+async def keep(sha256: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], request: Request, tools: Tools) -> Kept:
+    """Upload one file of a model, raw, under its digest."""
+    async with spooled(request, tools.limits.max_bytes) as body:
+        check_transfer(body, sha256)
+        await run_in_threadpool(tools.blobs.put_file, blob_name(sha256), body.path)
+    return Kept(sha256=sha256, size=body.size)
+
+
+@router.put("/models/{name}")
+def put(name: Annotated[str, Path(pattern=NAME)], manifest: ModelManifest | Known, tools: Tools) -> ModelRef:
+    """Name a model by its files, which were uploaded before, or by the hash of one that is there.
+
+    A name may be given anew; jobs keep the model that it stood for when they were submitted.
+    """
+    try:
+        if isinstance(manifest, ModelManifest):
+            put_manifest(manifest, tools.blobs)
+        return name_model(name, manifest.hash, tools.blobs)
+    except NotFound as error:
+        raise Rejected(str(error)) from error  # this address is there; what the body refers to is not
