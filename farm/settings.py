@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     engine: Literal["diffusers", "fake"] = "diffusers"
     """`fake` makes deterministic pixels without a model, to try out a farm."""
 
+    fake_seconds: Annotated[float, Field(ge=0, le=600)] = 0
+    """Seconds per crop that the `fake` engine takes, so that a farm can be watched, or disturbed, at work."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: the GPU if torch sees one."""
 

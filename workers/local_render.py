@@ -55,7 +55,9 @@ class LocalFarm:
         tools = Tools(
             self.blobs,
             store / "cache",
-            lambda: open_engine(settings.engine, settings.device, settings.dtype, settings.torch_threads),
+            lambda: open_engine(
+                settings.engine, settings.device, settings.dtype, settings.torch_threads, settings.fake_seconds
+            ),
             settings.max_pixels,
         )
         pace = Pace(settings.lease_ttl_s, settings.heartbeat_s, claim_slice=0.0, backoff=settings.backoff_s)

@@ -38,7 +38,9 @@ def run_one(order: TaskOrder, settings: Settings, on_step: Callable[[int, int], 
     tools = Tools(
         blobs,
         Path(cache),
-        lambda: open_engine(settings.engine, settings.device, settings.dtype, settings.torch_threads),
+        lambda: open_engine(
+            settings.engine, settings.device, settings.dtype, settings.torch_threads, settings.fake_seconds
+        ),
         settings.max_pixels,
     )
     job = tools.documents.job(order.job)

@@ -85,7 +85,9 @@ class WorkerProcess:
 
     def _open_engine(self) -> Engine:
         settings = self.settings
-        return open_engine(settings.engine, settings.device, settings.dtype, settings.torch_threads)
+        return open_engine(
+            settings.engine, settings.device, settings.dtype, settings.torch_threads, settings.fake_seconds
+        )
 
     def _beat(self) -> None:
         ledger = self.runner.farm.ledger
