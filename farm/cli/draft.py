@@ -1,0 +1,172 @@
+"""A job as it is typed: options, files on this machine, and perhaps a document; pure, nothing is read or sent.
+
+Addresses in a draft are what the user wrote: paths, `s3://…` or `upload:…`. `addressed` turns them into what the farm
+can read, and the draft into a request.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from farm.cli.faults import bad_document
+from farm.domain.detailer import Detailer
+from farm.domain.job import InputRequest, JobRequest, SegmentRequest
+from farm.errors import Rejected
+
+Draft = dict[str, Any]
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+FARM_ADDRESSES = ("upload:", "s3://")
+"""Addresses that the farm reads itself; anything else is a path on this machine."""
+
+
+class BadAssignment(Rejected):
+    """A `--set` that names nothing."""
+
+    def __init__(self, text: str, fault: str) -> None:
+        super().__init__(
+            f"--set {text!r}: {fault}. Write parameter=value for all segments (denoise=0.4), "
+            f"segments.NAME.parameter=value for one (segments.face.denoise=0.3), or a field of the job (priority=80)."
+        )
+
+
+def named(text: str) -> tuple[str, str]:
+    """Name and address of a `[name=]address`; without a name, the file's own name without its ending."""
+    name, equals, address = text.partition("=")
+    if equals and _NAME.match(name):
+        return name, address
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", PurePath(text.rstrip("/")).stem).strip("_-")[:64]
+    return stem or "mask", text
+
+
+def add_segments(draft: Draft, kind: str, texts: Sequence[str]) -> None:
+    """Add a segment for each `[name=]address`; a name that the draft has already gets the new address instead.
+
+    Args:
+        kind: `mask` or `segs`.
+    """
+    segments: list[Draft] = draft.setdefault("segments", [])
+    before = {segment.get("name"): segment for segment in segments}
+    for text in texts:
+        name, address = named(text)
+        if name in before:
+            before[name].pop("mask", None)
+            before[name].pop("segs", None)
+            before[name][kind] = address
+            continue
+        taken = {segment.get("name") for segment in segments}
+        free = name if name not in taken else next(f"{name}-{n}" for n in range(2, 99) if f"{name}-{n}" not in taken)
+        segments.append({"name": free, kind: address})
+
+
+def assign(draft: Draft, text: str) -> None:
+    """Carry out one `path=value`; the value is JSON if it reads as such, else text. Raises BadAssignment."""
+    path, equals, raw = text.partition("=")
+    if not equals:
+        raise BadAssignment(text, "there is no `=`")
+    target, name = _place(draft, path.strip(), text)
+    target[name] = _value(raw)
+
+
+def _place(draft: Draft, path: str, text: str) -> tuple[Draft, str]:
+    head, _, rest = path.partition(".")
+    if head == "segments":
+        segment, _, name = rest.partition(".")
+        found = [entry for entry in draft.get("segments", []) if entry.get("name") == segment]
+        if not found:
+            names = ", ".join(str(entry.get("name")) for entry in draft.get("segments", [])) or "none"
+            raise BadAssignment(text, f"there is no segment {segment!r}; the job has: {names}")
+        return found[0], _known(name, SegmentRequest.model_fields, text)
+    if head == "detailer" and rest:
+        return draft.setdefault("detailer", {}), _known(rest, Detailer.model_fields, text)
+    if head == "input" and rest:
+        return draft.setdefault("input", {}), _known(rest, InputRequest.model_fields, text)
+    if path in Detailer.model_fields:
+        return draft.setdefault("detailer", {}), path
+    return draft, _known(path, JobRequest.model_fields, text)
+
+
+def _known(name: str, fields: Mapping[str, object], text: str) -> str:
+    if name not in fields:
+        raise BadAssignment(text, f"there is no {name!r}; there are: {', '.join(sorted(fields))}")
+    return name
+
+
+def _value(raw: str) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return raw
+
+
+def rooted(draft: Draft, folder: PurePath) -> Draft:
+    """A document's draft with its relative paths taken from the document's own folder."""
+
+    def placed(entry: Draft, fields: Sequence[str]) -> Draft:
+        return {
+            name: str(folder / value) if name in fields and isinstance(value, str) and not _is_farms(value) else value
+            for name, value in entry.items()
+        }
+
+    made = dict(draft)
+    if isinstance(made.get("input"), dict):
+        made["input"] = placed(made["input"], ["uri"])
+    if isinstance(made.get("segments"), list):
+        made["segments"] = [
+            placed(entry, ["mask", "segs"]) if isinstance(entry, dict) else entry for entry in made["segments"]
+        ]
+    return made
+
+
+def _is_farms(address: str) -> bool:
+    return address.startswith(FARM_ADDRESSES)
+
+
+def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[str], str]) -> JobRequest:
+    """The request that a draft stands for, its files handed in.
+
+    Args:
+        media: from a path and what it is for (`input`, a segment's name) to an address that the farm can read.
+        model: from a name, a hash or a folder to a name or hash that the farm knows.
+    Raises:
+        Rejected: fields that are missing, unknown or out of range, or a file that cannot be handed in.
+    """
+    # Before any file is sent: a typo must not cost an upload.
+    _request({**draft, "input": {"uri": "", **draft.get("input", {})}})
+    if not draft.get("input", {}).get("uri"):
+        raise Rejected(
+            "The job has no input. Give a video, a folder of numbered pictures, a zip of them, one picture, "
+            "or s3://bucket/prefix/ as the first argument, or `input.uri` in the job's document."
+        )
+
+    def sent(address: str, purpose: str) -> str:
+        return address if _is_farms(address) else media(address, purpose)
+
+    segments = []
+    for segment in draft["segments"]:
+        kind = "segs" if "segs" in segment else "mask"
+        segments.append({**segment, kind: sent(segment[kind], segment["name"])})
+    complete = {
+        **draft,
+        "input": {**draft["input"], "uri": sent(draft["input"]["uri"], "input")},
+        "segments": segments,
+        **{field: model(draft[field]) for field in ("model", "refiner") if draft.get(field)},
+    }
+    return _request(complete)
+
+
+def _request(draft: Draft) -> JobRequest:
+    if not draft.get("segments"):
+        raise Rejected(
+            "The job says nothing about what to detail. Give --mask PICTURE (white is repainted; a folder or a video "
+            "for one mask per frame) or --segs FILE.json; both may be given several times."
+        )
+    try:
+        return JobRequest.model_validate_json(json.dumps(draft))
+    except ValidationError as error:
+        raise bad_document("The job", error) from None

@@ -1,0 +1,258 @@
+"""`farm job …`: submit, look, wait, decide, fetch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from farm.cli.context import LONG_PATIENCE_S, client
+from farm.cli.faults import TIMED_OUT
+from farm.cli.show import AsJson, facts, notes, out, size, span, state, table, write_json
+from farm.cli.submit import EPILOG, fetch, submit
+from farm.cli.watch import end, follow
+from farm.client.answers import JobAnswer
+from farm.domain.state import JobState, TaskState
+from farm.errors import Rejected
+
+app = typer.Typer(help="Submit, watch, stop and fetch jobs.", no_args_is_help=True)
+app.command("submit", epilog=EPILOG)(submit)
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or `last` for the newest job.")]
+Reason = Annotated[str, typer.Option(help="Why; kept with the job.")]
+Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most.")]
+Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait at the most; then the exit code is 3.")]
+
+
+@app.command("list")
+def list_(
+    status: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Jobs, newest first."""
+    with client() as farm:
+        found = farm.jobs(status, limit)
+    if as_json:
+        write_json(found)
+        return
+    rows = [
+        (
+            job.id,
+            job.name,
+            job.type,
+            state(job.status),
+            f"{job.frames.done}/{job.frames.total}",
+            span(job.eta.seconds) if job.eta else "",
+            job.created[:19].replace("T", " "),
+        )
+        for job in found
+    ]
+    table(
+        ("job", "name", "type", "status", "frames", "eta", "created"), rows, "No jobs yet. Submit one: farm job submit."
+    )
+
+
+@app.command()
+def get(job_id: JobId, as_json: AsJson = False) -> None:
+    """One job: its state, counts and parameters."""
+    with client() as farm:
+        job_id = resolved(job_id)
+        document = farm.job_document(job_id)
+    if as_json:
+        write_json(document)
+        return
+    job = JobAnswer.model_validate(document)
+    facts(
+        {
+            "job": job.id,
+            "name": job.name,
+            "type": job.type,
+            "status": state(job.status),
+            "activity": job.activity,
+            "waiting": job.waiting_reason,
+            "frames": f"{job.frames.done} of {job.frames.total} ({job.frames.contiguous_done} without a gap)",
+            "chunks": f"{job.chunks.done} done, {job.chunks.failed} failed, {job.chunks.total} in all",
+            "tasks": ", ".join(f"{count} {name}" for name, count in job.counts.items() if count),
+            "cache": f"{job.cache.hits} of {job.cache.hits + job.cache.misses} detail tasks were known",
+            "eta": span(job.eta.seconds) if job.eta else None,
+            "created": job.created,
+            "started": job.started,
+            "ended": job.ended,
+            "notes": (job.document or {}).get("warnings"),
+        }
+    )
+
+
+@app.command()
+def watch(job_id: JobId, timeout: Timeout = None, as_json: AsJson = False) -> None:
+    """Show a job's progress until it has ended; the exit code tells how."""
+    _follow(job_id, timeout, quiet=False, as_json=as_json)
+
+
+@app.command()
+def wait(job_id: JobId, timeout: Timeout = None, as_json: AsJson = False) -> None:
+    """Wait in silence until a job has ended; the exit code tells how: 0 completed, 1 failed, 2 canceled, 3 not yet."""
+    _follow(job_id, timeout, quiet=True, as_json=as_json)
+
+
+@app.command()
+def cancel(job_id: JobId, reason: Reason = "", as_json: AsJson = False) -> None:
+    """Stop a job; running tasks stop within one sampler step. Finished frames stay, `retry` goes on."""
+    _act(job_id, "cancel", reason, as_json)
+
+
+@app.command()
+def pause(job_id: JobId, reason: Reason = "", as_json: AsJson = False) -> None:
+    """Start no more tasks of a job; those that run are finished."""
+    _act(job_id, "pause", reason, as_json)
+
+
+@app.command()
+def resume(job_id: JobId, reason: Reason = "", as_json: AsJson = False) -> None:
+    """Let a paused job go on."""
+    _act(job_id, "resume", reason, as_json)
+
+
+@app.command()
+def retry(
+    job_id: JobId,
+    layer: Annotated[str, typer.Option(help="Only tasks of this layer, such as detail:face.")] = "",
+    states: Annotated[list[TaskState] | None, typer.Option("--state", help="Only tasks in this state.")] = None,
+    chunk: Annotated[int | None, typer.Option(min=0, help="Only tasks of this chunk.")] = None,
+    reason: Reason = "",
+    as_json: AsJson = False,
+) -> None:
+    """Try failed and canceled tasks again; an ended job is opened again. Finished tasks are left alone."""
+    which: dict[str, object] = {"states": [each.value for each in states or ()], "layer": layer, "chunk": chunk}
+    _act(
+        job_id, "retry", reason, as_json, {name: value for name, value in which.items() if value not in ([], "", None)}
+    )
+
+
+@app.command()
+def recover(
+    job_id: Annotated[str | None, typer.Argument(metavar="[JOB]", help="The job's id.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All jobs of the store.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Rebuild jobs in Redis from the store alone, after Redis lost its data. Nothing that is finished is made again."""
+    if (job_id is None) is not every:
+        raise typer.BadParameter("give either a job's id or --all.")
+    if job_id is not None:
+        _act(job_id, "recover", "", as_json)
+        return
+    with client(60.0) as farm:
+        found = farm.recover_all()
+    if as_json:
+        write_json({"jobs": found})
+    else:
+        out().print(f"{len(found)} jobs are in Redis as the store has them.")
+
+
+@app.command()
+def download(
+    job_id: JobId,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; made if it is not there.")],
+    only: Annotated[list[str] | None, typer.Option(help="Only these files or folders, such as frames.")] = None,
+    sync: Annotated[bool, typer.Option("--sync", help="Also of a job that runs: what there is now.")] = False,
+    direct: Annotated[bool, typer.Option("--direct", help="Straight from S3, not through the API.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch frames, video and manifest. Files that are there with the same content are not fetched again."""
+    with client(LONG_PATIENCE_S) as farm:
+        job_id = resolved(job_id)
+        fetch(farm, job_id, folder, only=tuple(only or ()), sync=sync, direct=direct)
+        if as_json:
+            write_json({"job": job_id, "folder": str(folder)})
+
+
+@app.command()
+def tasks(
+    job_id: JobId,
+    layer: Annotated[str, typer.Option(help="Only this layer, such as detail:face.")] = "",
+    states: Annotated[list[TaskState] | None, typer.Option("--state", help="Only tasks in this state.")] = None,
+    chunk: Annotated[int | None, typer.Option(min=0, help="Only this chunk.")] = None,
+    limit: Limit = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Tasks of the chunks in flight, and those that failed, with their errors."""
+    with client() as farm:
+        found = farm.tasks(resolved(job_id), states or (), layer, chunk, limit)
+    if as_json:
+        write_json(found)
+        return
+    rows = [
+        (
+            task.id,
+            task.layer,
+            state(task.state),
+            task.attempt,
+            f"{task.step}/{task.steps}" if task.steps else "",
+            task.worker,
+            task.error,
+        )
+        for task in found
+    ]
+    table(
+        ("task", "layer", "state", "attempt", "step", "worker", "error"), rows, "No tasks in flight, and none failed."
+    )
+
+
+@app.command()
+def frames(
+    job_id: JobId,
+    number: Annotated[int | None, typer.Argument(metavar="[FRAME]", help="One frame, by its number.")] = None,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Frames of a job: how each stands, and what is detailed in it."""
+    with client() as farm:
+        job_id = resolved(job_id)
+        found = farm.frames(job_id, limit) if number is None else [farm.frame(job_id, number)]
+    if as_json:
+        write_json(found if number is None else found[0])
+        return
+    rows = [
+        (
+            frame["number"],
+            state(frame["state"]),
+            frame["name"],
+            size(frame["size"]) if frame.get("size") else "",
+            [f"{each['source']}.{each['segment']} {each['region']}" for each in frame.get("segments", ())],
+        )
+        for frame in found
+    ]
+    table(("frame", "state", "name", "size", "segments"), rows, "No frames.")
+
+
+def resolved(job_id: str) -> str:
+    """A job's id; `last` is the newest job's."""
+    if job_id != "last":
+        return job_id
+    with client() as farm:
+        newest = farm.jobs(limit=1)
+    if not newest:
+        raise Rejected("There is no `last` job: this farm has none yet. Submit one with `farm job submit`.")
+    return newest[0].id
+
+
+def _follow(job_id: str, timeout: float | None, *, quiet: bool, as_json: bool) -> None:
+    with client(LONG_PATIENCE_S) as farm:
+        job_id = resolved(job_id)
+        ended = follow(farm, job_id, timeout, quiet=quiet or as_json)
+        code = TIMED_OUT if ended is None and quiet else end(farm, ended, job_id)
+        if as_json:
+            write_json(farm.job_document(job_id))
+    raise typer.Exit(code)
+
+
+def _act(job_id: str, action: str, reason: str, as_json: bool, which: dict[str, object] | None = None) -> None:
+    with client() as farm:
+        affected, job = farm.act(resolved(job_id), action, reason, which)
+    if as_json:
+        write_json({"affected": affected, "job": job.model_dump(mode="json")})
+        return
+    notes().print(f"{affected} tasks are affected.")
+    out().print(job.id, state(job.status))

@@ -1,0 +1,108 @@
+"""What a person types to describe a job; shared by `farm job submit` and `farm render`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel, ConfigDict, Field
+
+from farm.cli.draft import Draft, add_segments, assign, rooted
+from farm.cli.options import Given, OptionGroup
+from farm.domain.detailer import Detailer
+from farm.domain.job import InputRequest, JobRequest
+from farm.errors import Rejected
+
+Source = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="INPUT",
+        help="A video, a folder of numbered pictures, a zip of them, one picture, or s3://bucket/prefix/.",
+        show_default=False,
+    ),
+]
+
+
+class What(BaseModel):
+    """What is detailed, as typed."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, populate_by_name=True)
+
+    mask: list[str] = []
+    """[NAME=]PATH of a mask: white is repainted. A picture for all frames, or a folder, zip or video with one per
+    frame. May be given several times; segments are pasted in this order."""
+    segs: list[str] = []
+    """[NAME=]PATH of a SEGS document (JSON). May be given several times; pasted after the masks."""
+    document: Annotated[Path | None, Field(alias="job")] = None
+    """A whole job as JSON, as the API takes it; addresses may be paths, taken from the document's folder. Other options
+    win over it."""
+    assign: Annotated[list[str], Field(alias="set")] = []
+    """PARAMETER=VALUE, or segments.NAME.PARAMETER=VALUE for one segment. May be given several times; wins over all."""
+
+
+WHAT = OptionGroup(What, "What to detail")
+CLIP = OptionGroup(InputRequest, "What to detail", ("frames", "fps"))
+JOB = OptionGroup(
+    JobRequest,
+    "Job",
+    (
+        "name",
+        "type",
+        "model",
+        "refiner",
+        "outputs",
+        "batch_size",
+        "chunk",
+        "batch_limit",
+        "priority",
+        "max_attempts",
+    ),
+)
+DETAILER = OptionGroup(Detailer, "Parameters (of all segments)")
+
+
+def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detailer: Given) -> Draft:
+    """The draft of all that was typed: the document first, then the options, `--set` last. Raises Rejected."""
+    typed = What.model_validate(what)
+    draft = _document(typed.document) if typed.document else {}
+    if source is not None:
+        draft["input"] = {**draft.get("input", {}), "uri": source}
+    if clip:
+        draft["input"] = {**draft.get("input", {}), **clip}
+    add_segments(draft, "mask", typed.mask)
+    add_segments(draft, "segs", typed.segs)
+    if "outputs" in job:
+        job = {**job, "outputs": [name.strip() for name in str(job["outputs"]).split(",") if name.strip()]}
+    draft.update({name: str(value) if name == "type" else value for name, value in job.items()})
+    if detailer:
+        draft["detailer"] = {**draft.get("detailer", {}), **detailer}
+    for text in typed.assign:
+        assign(draft, text)
+    return draft
+
+
+def _document(path: Path) -> Draft:
+    try:
+        found: Any = json.loads(path.read_bytes())
+    except OSError as error:
+        raise Rejected(f"The job's document {str(path)!r} cannot be read: {error.strerror}. Check the path.") from None
+    except ValueError as error:
+        raise Rejected(f"The job's document {str(path)!r} is no JSON: {error}. Correct it there.") from None
+    if not isinstance(found, dict):
+        raise Rejected(f"The job's document {str(path)!r} holds no JSON object. Begin it with {{ and end it with }}.")
+    return rooted(found, path.parent)
+
+
+def model_folder(name: str) -> Path | None:
+    """The folder that a `--model` means, or None where it is a name or hash: a folder of diffusers' layout wins."""
+    folder = Path(name).expanduser()
+    if (folder / "model_index.json").is_file():
+        return folder
+    if folder.is_dir() or name.startswith((".", "/", "~")):
+        raise Rejected(
+            f"The model folder {name!r} has no model_index.json. Give a folder in diffusers' layout (unet, vae, "
+            f"text_encoder, tokenizer, scheduler), or the name of a model that `farm model list` shows."
+        )
+    return None

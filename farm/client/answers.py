@@ -1,0 +1,144 @@
+"""What the API answers, as the client reads it: the fields it needs; newer farms may say more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from farm.domain.state import JOB_ENDED, JobState, TaskState
+
+
+class Answer(BaseModel):
+    """Reads what it knows and passes over the rest."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Frames(Answer):
+    """Final frames of a job."""
+
+    total: int
+    done: int
+    contiguous_done: int = 0
+
+
+class Chunks(Answer):
+    """Chunks of a job."""
+
+    total: int
+    opened: int = 0
+    done: int = 0
+    failed: int = 0
+
+
+class Cache(Answer):
+    """Detail tasks that were known done when planned, and those that were not."""
+
+    hits: int = 0
+    misses: int = 0
+
+
+class Eta(Answer):
+    """Seconds until the job is done, if it goes on as so far."""
+
+    seconds: float
+
+
+class JobAnswer(Answer):
+    """A job as it stands."""
+
+    id: str
+    name: str = ""
+    type: str = ""
+    user: str = ""
+    status: JobState
+    activity: str = ""
+    waiting_reason: str | None = None
+    priority: int = 50
+    created: str = ""
+    started: str | None = None
+    ended: str | None = None
+    revision: int = 0
+    counts: dict[TaskState, int] = {}
+    tasks: int = 0
+    frames: Frames
+    chunks: Chunks
+    cache: Cache = Cache()
+    steps_done: int = 0
+    eta: Eta | None = None
+    workers_active: int = 0
+    document: dict[str, Any] | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.status in JOB_ENDED
+
+
+class Validated(Answer):
+    """What a submission would become."""
+
+    document: dict[str, Any]
+    frames: int
+    chunks: int
+    warnings: tuple[str, ...] = ()
+
+
+class TaskAnswer(Answer):
+    """One task of a job."""
+
+    id: str
+    kind: str = ""
+    layer: str = ""
+    chunk: int = -1
+    state: TaskState
+    attempt: int = 0
+    worker: str = ""
+    error: str = ""
+    step: int = 0
+    steps: int = 0
+    history: tuple[dict[str, Any], ...] = ()
+
+
+class WorkerAnswer(Answer):
+    """A worker that is alive."""
+
+    id: str
+    host: str = ""
+    pid: int = 0
+    queues: tuple[str, ...] = ()
+    device: str = ""
+    seen: str = ""
+    tasks: tuple[str, ...] = ()
+
+
+class UploadAnswer(Answer):
+    """What was handed in, after the farm looked at it."""
+
+    id: str
+    uri: str
+    kind: str = ""
+    name: str = ""
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+
+
+class ModelAnswer(Answer):
+    """A model that the farm has."""
+
+    name: str
+    hash: str
+    has_motion: bool = False
+
+
+class OutputFile(Answer):
+    """One file that a job has made."""
+
+    path: str
+    size: int
+    sha256: str = ""
+    """Hex; empty where the farm does not tell."""
+    url: str
+    """Absolute, or a path of the API."""

@@ -1,0 +1,191 @@
+"""A farm, as a program sees it: jobs, tasks, workers, models, uploads, outputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from farm.client.answers import JobAnswer, ModelAnswer, TaskAnswer, UploadAnswer, Validated, WorkerAnswer
+from farm.client.download import Downloaded, Downloader
+from farm.client.http import PATIENCE_S, Http
+from farm.client.models import add_model
+from farm.client.uploads import OnBytes, hand_in
+from farm.domain.job import JobRequest
+
+WAIT_S = 20.0
+"""Seconds of one long poll."""
+
+
+def _ignore(sent: int, total: int) -> None:
+    pass
+
+
+class Farm:
+    """Speaks to one farm's API. Safe for threads.
+
+    Every call raises `Rejected` for a 4xx and `Unavailable` where nothing answers, with the API's own text. Calls that
+    may be repeated are repeated for a while before that.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        patience_s: float = PATIENCE_S,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """
+        Args:
+            url: of the API, without `/api/v1`.
+            patience_s: seconds for which a call is repeated while nothing answers.
+            transport: another way to the API than the network, for tests.
+        """
+        self.http = Http(url, api_key, patience_s=patience_s, transport=transport)
+
+    def __enter__(self) -> Farm:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.http.close()
+
+    # --- jobs ---
+
+    def submit(self, request: JobRequest, idempotency_key: str | None = None) -> JobAnswer:
+        """Submit a job. It is repeated safely: without a key of the caller's it gets one of its own."""
+        headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
+        return JobAnswer.model_validate(self.http.post("/jobs", _body(request), headers=headers, repeatable=True))
+
+    def validate(self, request: JobRequest) -> Validated:
+        """What a submission would become; nothing is submitted."""
+        return Validated.model_validate(self.http.post("/jobs:validate", _body(request), repeatable=True))
+
+    def job(self, job_id: str, wait_s: float = 0, since: int | None = None) -> JobAnswer:
+        """A job as it stands; with `wait_s` and `since` as soon as its revision is another than `since`."""
+        return JobAnswer.model_validate(self.job_document(job_id, wait_s, since))
+
+    def job_document(self, job_id: str, wait_s: float = 0, since: int | None = None) -> dict[str, Any]:
+        """The same, with every field that the API sends."""
+        found: dict[str, Any] = self.http.get(f"/jobs/{job_id}", {"wait": wait_s or None, "since": since})
+        return found
+
+    def jobs(self, status: str | None = None, limit: int = 50) -> list[JobAnswer]:
+        """The newest jobs first, at most `limit`."""
+        return [JobAnswer.model_validate(item) for item in self._pages("/jobs", {"status": status}, limit)]
+
+    def act(
+        self, job_id: str, action: str, reason: str = "", which: Mapping[str, object] | None = None
+    ) -> tuple[int, JobAnswer]:
+        """`cancel`, `pause`, `resume`, `retry` or `recover`; the number of tasks that are affected, and the job."""
+        body = {"action": action, "reason": reason, **({"filter": dict(which)} if which else {})}
+        # Each of them may be said twice.
+        done = self.http.post(f"/jobs/{job_id}/actions", body, repeatable=True)
+        return int(done["affected"]), JobAnswer.model_validate(done["job"])
+
+    def recover_all(self) -> tuple[str, ...]:
+        """Rebuild every job's place in Redis from the store; the jobs' ids."""
+        return tuple(self.http.post("/jobs:recover", None, repeatable=True)["jobs"])
+
+    def tasks(
+        self, job_id: str, states: Sequence[str] = (), layer: str = "", chunk: int | None = None, limit: int = 1000
+    ) -> list[TaskAnswer]:
+        """Tasks of the chunks in flight, and those that failed."""
+        which = {"state": list(states) or None, "layer": layer or None, "chunk": chunk}
+        return [TaskAnswer.model_validate(item) for item in self._pages(f"/jobs/{job_id}/tasks", which, limit)]
+
+    def frame(self, job_id: str, number: int) -> dict[str, Any]:
+        """One frame by its number: its state and links to its pictures."""
+        found: dict[str, Any] = self.http.get(f"/jobs/{job_id}/frames/{number}")
+        return found
+
+    def frames(self, job_id: str, limit: int = 100) -> list[dict[str, Any]]:
+        """The job's first frames, in order: how each stands."""
+        return list(self._pages(f"/jobs/{job_id}/frames", {}, limit))
+
+    def follow(
+        self, job_id: str, on_change: Callable[[JobAnswer], None], timeout_s: float | None = None
+    ) -> JobAnswer | None:
+        """Wait until a job has ended, telling of every change; None if it had not after `timeout_s` seconds."""
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        since: int | None = None
+        while True:
+            left = WAIT_S if end is None else min(WAIT_S, end - time.monotonic())
+            if left <= 0 and since is not None:
+                return None
+            now = self.job(job_id, wait_s=max(0.0, round(left, 3)) if since is not None else 0, since=since)
+            if now.revision != since:
+                on_change(now)
+            if now.has_ended:
+                return now
+            since = now.revision
+
+    # --- what jobs need and make ---
+
+    def upload(self, path: Path, on_bytes: OnBytes = _ignore) -> UploadAnswer:
+        """Hand in a file or a folder of pictures; bytes that the farm has are not sent again."""
+        return hand_in(self.http, path, on_bytes)
+
+    def download(
+        self,
+        job_id: str,
+        folder: Path,
+        *,
+        only: Sequence[str] = (),
+        sync: bool = False,
+        direct: bool = False,
+        on_bytes: OnBytes = _ignore,
+    ) -> Downloaded:
+        """Fetch what a job has made into `folder`; files that are there with the same content are left alone.
+
+        Args:
+            only: folders or files of the job (`frames`, `video.mp4`); all if empty.
+            direct: straight from the store, which this machine must be able to reach; else through the API.
+            sync: also of a job that has not ended: what there is now; call again for the rest.
+        Raises:
+            Conflict: the job has not ended, and `sync` is False.
+        """
+        return Downloader(self.http, on_bytes).fetch(job_id, folder, only=only, sync=sync, direct=direct)
+
+    # --- the farm itself ---
+
+    def workers(self) -> list[WorkerAnswer]:
+        """Workers that are alive."""
+        return [WorkerAnswer.model_validate(item) for item in self._pages("/workers", {}, 10_000)]
+
+    def models(self) -> list[ModelAnswer]:
+        """Models by name."""
+        return [ModelAnswer.model_validate(item) for item in self._pages("/models", {}, 10_000)]
+
+    def add_model(self, name: str, folder: Path, on_bytes: OnBytes = _ignore) -> ModelAnswer:
+        """Add a model folder under a name; files that the farm has are not sent again."""
+        return add_model(self.http, name, folder, on_bytes)
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether the API and the servers behind it answer, and what it says of each."""
+        status, said = self.http.health("/readyz")
+        return status == httpx.codes.OK, said if isinstance(said, dict) else {}
+
+    def _pages(self, path: str, params: Mapping[str, Any], limit: int) -> Iterator[dict[str, Any]]:
+        cursor: str | None = None
+        while limit > 0:
+            page = self.http.get(path, {**params, "cursor": cursor, "limit": min(limit, 500)})
+            yield from page["items"]
+            limit -= len(page["items"])
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+
+def _body(request: JobRequest) -> dict[str, Any]:
+    # Only what was set: the rest is the type's own default, which the farm knows.
+    return request.model_dump(mode="json", exclude_unset=True)

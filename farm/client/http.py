@@ -1,0 +1,189 @@
+"""One HTTP connection to the farm's API: the key, the errors, the retries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from farm.errors import Conflict, FarmError, NotFound, Rejected, TooLarge, Unavailable
+
+PREFIX = "/api/v1"
+PATIENCE_S = 10.0
+"""Seconds for which a call that may be repeated is repeated while the farm does not answer."""
+TIMEOUT_S = 60.0
+"""Seconds without a byte after which a connection counts as lost. Long polls ask for less than that."""
+SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+"""Methods that may be sent twice; a POST only with an Idempotency-Key, or where it only looks."""
+_KINDS: dict[int, type[Rejected]] = {404: NotFound, 409: Conflict, 413: TooLarge}
+
+
+class NotReached(Unavailable):
+    """Nothing answers at the farm's address."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(
+            f"The farm at {url} does not answer ({why}). Start one on this machine with `farm up`, or say where it is "
+            f"with FARM_URL. `farm doctor` looks for the cause."
+        )
+
+
+class KeyRefused(Rejected):
+    """The API wants a key, or another one."""
+
+    def __init__(self, url: str, has_key: bool) -> None:
+        seen = "refused the API key" if has_key else "asks for an API key"
+        super().__init__(f"The farm at {url} {seen}. Set FARM_API_KEY to one of those that the farm was started with.")
+
+
+class Http:
+    """Calls below `/api/v1`. Safe for threads."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        patience_s: float = PATIENCE_S,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """
+        Args:
+            transport: another way to the API than the network, for tests.
+        """
+        self.url = url.rstrip("/")
+        self._has_key = bool(api_key)
+        self._patience_s = patience_s
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        timeout = httpx.Timeout(TIMEOUT_S, connect=5.0)
+        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, transport=transport)
+        # Links to the store are signed: the API's key is not for it.
+        self._store = httpx.Client(timeout=timeout, transport=transport)
+
+    def __enter__(self) -> Http:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+        self._store.close()
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - any JSON
+        """The JSON answer of a GET; parameters that are None are left out."""
+        return self.send("GET", path, params=params).json()
+
+    def post(
+        self,
+        path: str,
+        body: object,
+        *,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
+    ) -> Any:  # noqa: ANN401 - any JSON
+        """The JSON answer of a POST of a JSON body."""
+        return self.send("POST", path, json=body, headers=headers, repeatable=repeatable).json()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
+    ) -> httpx.Response:
+        """One call, repeated while the farm is unavailable if that can do no harm.
+
+        Raises:
+            Rejected: a 4xx, with the detail of the problem document.
+            Unavailable: a 5xx, or no answer.
+        """
+
+        def once() -> httpx.Response:
+            kept = {name: value for name, value in (params or {}).items() if value is not None}
+            return self._once(method, PREFIX + path, params=kept, json=json, headers=dict(headers or {}))
+
+        return self._repeated(once) if repeatable or method in SAFE else once()
+
+    def upload(self, path: str, params: Mapping[str, str], body: Iterable[bytes], size: int) -> Any:  # noqa: ANN401 - any JSON
+        """The JSON answer of a POST of `size` raw bytes, streamed. Never repeated: the body is used up."""
+        return self._once("POST", PREFIX + path, params=dict(params), content=body, headers=_raw(size)).json()
+
+    def put_file(self, path: str, body: Callable[[], Iterable[bytes]], size: int) -> None:
+        """PUT `size` raw bytes, streamed; begun anew where the connection breaks."""
+        self._repeated(lambda: self._once("PUT", PREFIX + path, content=body(), headers=_raw(size)))
+
+    def fetch(self, url: str, offset: int = 0) -> httpx.Response:
+        """Begin to read a file, from byte `offset` on; close the answer when done.
+
+        Args:
+            url: a path of the API, or a link to the store, to which the key is not sent.
+        Raises: as `send`; ask again yourself, from where you are.
+        """
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        absolute = not url.startswith("/")
+        client = self._store if absolute else self._client
+        try:
+            response = client.send(client.build_request("GET", url, headers=headers), stream=True)
+        except httpx.TransportError as error:
+            raise NotReached(self.url, str(error) or type(error).__name__) from None
+        if response.is_success:
+            return response
+        response.read()
+        response.close()
+        raise self._problem(response)
+
+    def health(self, path: str) -> tuple[int, Any]:
+        """Status and JSON of `/healthz` or `/readyz`, whatever the status is. Raises NotReached."""
+        try:
+            response = self._client.get(path)
+        except httpx.TransportError as error:
+            raise NotReached(self.url, str(error) or type(error).__name__) from None
+        return response.status_code, _json(response)
+
+    def _repeated(self, call: Callable[[], httpx.Response]) -> httpx.Response:
+        patient = Retrying(
+            retry=retry_if_exception_type(Unavailable),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            stop=stop_after_delay(self._patience_s),
+            reraise=True,
+        )
+        return patient(call)
+
+    def _once(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
+        try:
+            response = self._client.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise NotReached(self.url, str(error) or type(error).__name__) from None
+        if response.is_success:
+            return response
+        raise self._problem(response)
+
+    def _problem(self, response: httpx.Response) -> FarmError:
+        status = response.status_code
+        if status == 401:
+            return KeyRefused(self.url, self._has_key)
+        said = _json(response)
+        detail = said.get("detail") if isinstance(said, dict) else None
+        text = str(detail or f"{response.request.method} {response.request.url.path} was answered with {status}.")
+        if status >= 500 or status == 429:
+            return Unavailable(text)
+        return _KINDS.get(status, Rejected)(text)
+
+
+def _json(response: httpx.Response) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+def _raw(size: int) -> dict[str, str]:
+    return {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
