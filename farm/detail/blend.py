@@ -161,6 +161,14 @@ def compose(frame: Pixels, patches: Iterable[Patch]) -> Pixels:
     return canvas
 
 
+def cut_composed(frame: Pixels, patches: Iterable[Patch], box: Box) -> Pixels:
+    """`cut(compose(frame, patches), box)`, the same bits, without touching the rest of the frame."""
+    canvas = cut(frame, box)
+    for patch in patches:
+        _lay(canvas, patch, box.x1, box.y1)
+    return canvas
+
+
 def fade(patches: Sequence[Patch], weights: Sequence[float]) -> Patch:
     """One patch out of several takes of the same segment in the same frame, mixed by `weights` (sum 1).
 
@@ -201,7 +209,8 @@ def _fade_apart(used: Sequence[tuple[Patch, np.float64]]) -> Patch:
     return Patch(np.clip(pixels, 0, 1).astype(np.float32), np.minimum(covered[..., 0], 1).astype(np.float32), box)
 
 
-def _lay(canvas: Pixels, patch: Patch) -> None:
+def _lay(canvas: Pixels, patch: Patch, left: int = 0, top: int = 0) -> None:
+    """Lay `patch` over `canvas`, which shows the frame from column `left` and row `top` on."""
     box = patch.box
     size = (box.height, box.width)
     if patch.pixels.shape != (*size, 3) or patch.mask.shape != size or min(box.x1, box.y1) < 0:
@@ -209,12 +218,12 @@ def _lay(canvas: Pixels, patch: Patch) -> None:
             f"patch of {patch.pixels.shape} with a mask of {patch.mask.shape} at {tuple(box)}; pixels must be "
             f"{(*size, 3)} and the mask {size}, with a corner that is not negative."
         )
-    seen = box.inside(canvas.shape[1], canvas.shape[0])
+    seen = box.intersection(Box(left, top, left + canvas.shape[1], top + canvas.shape[0]))
     if not seen.area:
         return
-    under = canvas[seen.slices][..., :3]
-    mask = patch.mask[: seen.height, : seen.width, None]
-    over = patch.pixels[: seen.height, : seen.width]
+    under = canvas[seen.shifted(-left, -top).slices][..., :3]
+    part = seen.shifted(-box.x1, -box.y1).slices
+    mask, over = patch.mask[part][..., None], patch.pixels[part]
     # (1 - m) * under + m * over, never under + m * (over - under): the latter is off by a rounding where m is 1,
     # for 23 % of all 8-bit pairs, and leaves other last bits than the node does elsewhere.
     under[...] = (np.float32(1) - mask) * under + mask * over

@@ -66,7 +66,8 @@ def animatediff_spans(
     """Chunks of an `animatediff` job over the frames `[start, end)`.
 
     Cores begin at whole strides of the motion module's windows and runs reach far enough that the windows over a
-    core are those that the whole clip would have: one stride to the left, one stride and the overlap to the right.
+    core are those that the whole clip would have: one stride to the left (more if the overlap is longer than that), one
+    stride and the overlap to the right.
 
     Args:
         context_length: frames that the motion module sees at once.
@@ -85,7 +86,8 @@ def animatediff_spans(
         )
     # A core as long as a window keeps chunk n + 2 out of the core of chunk n: three takes of a frame at most.
     strides = max(2, -(-max(core, context_length) // stride))
-    return Spans(start, end, strides * stride, left_halo=stride, right_halo=stride + context_overlap)
+    left_halo = max(1, -(-context_overlap // stride)) * stride
+    return Spans(start, end, strides * stride, left_halo, right_halo=stride + context_overlap)
 
 
 def stop_before(chunk: Chunk, unreadable: Iterable[int]) -> Chunk:

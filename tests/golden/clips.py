@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from farm.adapters.pictures import lanczos
-from farm.detail.blend import Patch, Pixels, compose, cut, feather, from_bytes, to_bytes
+from farm.detail.blend import Patch, Pixels, compose, cut, cut_composed, feather, from_bytes, to_bytes
 from farm.detail.box import Box
 from farm.detail.depends import NOTHING, Writes, waits, writes
 from farm.detail.enhance import CropInput, crop_seed, enhance, noise_mask
@@ -143,7 +143,7 @@ def _pixels(clip: Clip, number: int, frame: int, waiting: list[int]) -> Pixels:
     if carried is not None:
         return np.asarray(carried[min(frame, len(carried) - 1)])
     under = [clip.patches[i][frame] for i in waiting]
-    return cut(compose(clip.frames[frame], under), clip.segs[number].crop_region)
+    return cut_composed(clip.frames[frame], under, clip.segs[number].crop_region)
 
 
 def _outcome(case: Case, clip: Clip, prefix: str, dependent: bool) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from farm.adapters.pictures import lanczos
-from farm.detail.blend import Patch, Pixels, compose, cut, feather, from_bytes, to_bytes
+from farm.detail.blend import Patch, Pixels, compose, cut_composed, feather, from_bytes, to_bytes
 from farm.detail.box import Box
 from farm.detail.depends import NOTHING, dependences, writes
 from farm.detail.enhance import CropInput, crop_seed, enhance, noise_mask
@@ -101,7 +101,7 @@ def repaint(frame: Pixels, segs: list[Seg], params: Params, tools: FakeTools, va
     for number, seg in enumerate(segs):
         if not masks[number].any():
             continue
-        pixels = cut(compose(frame, [patches[i] for i in waiting[number]]), seg.crop_region)
+        pixels = cut_composed(frame, [patches[i] for i in waiting[number]], seg.crop_region)
         result.regions.append(seg.crop_region)
         result.before.append(pixels[None])
         size = sizes[number]
