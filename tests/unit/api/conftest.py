@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from farm.adapters.media import admit_prefix, limits_of
+from farm.adapters.media import admit_pictures, admit_prefix, limits_of
 from farm.adapters.memory_blobs import MemoryBlobs
 from farm.adapters.memory_ledger import MemoryLedger
 from farm.domain.job import ModelRef
@@ -71,17 +71,12 @@ def client(world: World) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def uploaded(client: TestClient) -> Callable[..., str]:
-    """Uploads numbered pictures; their URI."""
+def uploaded(world: World) -> Callable[..., str]:
+    """Has numbered pictures uploaded; their URI."""
 
     def upload(values: Sequence[int] = (9,), width: int = 8, height: int = 6) -> str:
-        items = []
-        for number, value in enumerate(values, 1):
-            one = client.post("/api/v1/uploads", params={"name": "p.png"}, content=png(width, height, value)).json()
-            items.append({"name": f"{number:04}.png", "uri": one["uri"]})
-        answer = client.post("/api/v1/uploads/collections", json={"name": "clip", "items": items})
-        assert answer.status_code == 201, answer.text
-        return str(answer.json()["uri"])
+        pictures = [(f"{number:04}.png", png(width, height, value)) for number, value in enumerate(values, 1)]
+        return f"upload:{admit_pictures(pictures, 'clip', world.blobs, limits_of(world.settings)).id}"
 
     return upload
 
