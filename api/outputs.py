@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
-from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -18,26 +17,34 @@ from farm.ports import Blobs
 
 URL_S = 3600
 """Seconds for which a direct link to the store is valid."""
-FILES = "f"
-"""Begins the cursor of a page of files, behind all frames."""
 _TOKEN = re.compile(r"^\d{1,9}(\.\d{1,9})*$")
 
 
-class Output(BaseModel):
-    """A file that a job has made: a final frame, the video, the SEGS document, the manifest, a segment's picture."""
+class OutputFrame(BaseModel):
+    """A final frame."""
 
+    number: int
+    """As the user counts."""
+    position: int
+    """In the clip, from 0."""
+    name: str
+    variation: int
     path: str
     """In the job's outputs, `frames/000060.png`."""
-    kind: Literal["frame", "file"]
     sha256: str
     size: int
     url: str
     """Path of this API, or with `direct` a link to the store that needs no key."""
-    number: int | None = None
-    """Frames: as the user counts."""
-    position: int | None = None
-    """Frames: in the clip, from 0."""
-    variation: int | None = None
+
+
+class OutputFile(BaseModel):
+    """Another file that the job has made: the video, the SEGS document, the manifest, a segment's picture."""
+
+    path: str
+    size: int
+    sha256: str
+    """Empty while the job runs, since the file may still change."""
+    url: str
 
 
 class Outputs(BaseModel):
@@ -45,12 +52,14 @@ class Outputs(BaseModel):
 
     job: str
     status: str
-    items: tuple[Output, ...]
-    """Final frames, those of a chunk together; once the job has ended, its other files behind them."""
-    next_cursor: str | None
-    """Send it as `cursor` for the next page; null on the last one."""
+    frames: tuple[OutputFrame, ...]
+    """Those of a chunk together, chunks in order."""
+    files: tuple[OutputFile, ...]
+    """Video, SEGS document, manifest, as far as they are there; with the last page of frames."""
     since: str
-    """Send it as `since`, later, to be told only the frames that were finished after this answer."""
+    """Send it back as `since` to be told only the frames that are not in this answer or those before."""
+    more: bool
+    """True: ask again at once with `since`, there are more frames."""
 
 
 def known_chunks(since: str, total: int) -> set[int]:
@@ -80,9 +89,9 @@ def token(chunks: Iterable[int]) -> str:
 
 def final_frames(
     job: Job, blobs: Blobs, known: set[int], limit: int, direct: bool
-) -> tuple[list[Output], set[int], bool]:
+) -> tuple[list[OutputFrame], set[int], bool]:
     """Frames of finished chunks that are not in `known`, some `limit` of them; all chunks told then; whether more."""
-    told, frames = set(known), list[Output]()
+    told, frames = set(known), list[OutputFrame]()
     for name in blobs.list(keys.chunk_prefix(job.id)):
         index = int(name.rsplit("/", 1)[1].partition(".")[0])
         if index in known:
@@ -95,32 +104,29 @@ def final_frames(
     return frames, told, False
 
 
-def other_files(job: Job, blobs: Blobs, after: str, limit: int) -> list[str]:
-    """Objects of a job besides its frames, sorted: videos, documents, pictures of single segments."""
+def single_files(job: Job, blobs: Blobs) -> list[str]:
+    """Objects of the job's videos and documents, as far as they are there."""
     videos = [keys.video(job.id, variation) for variation in range(job.batch_size)] if "video" in job.outputs else []
-    single = (name for name in (*videos, keys.segs(job.id), keys.manifest(job.id)) if blobs.exists(name))
-    folders = (keys.job(job.id, f"{folder}/") for folder in job.outputs if folder != "video")
-    in_folders = (name for prefix in folders for name in islice(blobs.list(prefix, max(after, prefix)), limit))
-    return sorted(name for name in {*single, *in_folders} if name > after)[:limit]
+    return [name for name in (*videos, keys.segs(job.id), keys.manifest(job.id)) if blobs.exists(name)]
 
 
-def output_file(job_id: str, name: str, digest: Callable[[str, int], str], blobs: Blobs, direct: bool) -> Output:
+def output_file(job_id: str, name: str, digest: Callable[[str, int], str], blobs: Blobs, direct: bool) -> OutputFile:
     """A file by its object's name; `digest` is given the name and the size."""
     size, url = blobs.size(name) or 0, _url(job_id, name, blobs, direct)
-    return Output(path=_path(job_id, name), kind="file", sha256=digest(name, size), size=size, url=url)
+    return OutputFile(path=_path(job_id, name), size=size, sha256=digest(name, size), url=url)
 
 
-def _frame(job_id: str, entry: dict[str, Any], blobs: Blobs, direct: bool) -> Output:
+def _frame(job_id: str, entry: dict[str, Any], blobs: Blobs, direct: bool) -> OutputFrame:
     name = str(entry["object"])
-    return Output(
+    return OutputFrame(
+        number=entry["number"],
+        position=entry["position"],
+        name=entry["name"],
+        variation=entry["variation"],
         path=_path(job_id, name),
-        kind="frame",
         sha256=entry["sha256"],
         size=entry["size"],
         url=_url(job_id, name, blobs, direct),
-        number=entry["number"],
-        position=entry["position"],
-        variation=entry["variation"],
     )
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 
 from api.context import Context, Tools
 from api.digests import blocks
-from api.outputs import FILES, Outputs, final_frames, known_chunks, other_files, output_file, token
+from api.outputs import OutputFile, Outputs, final_frames, known_chunks, output_file, single_files, token
 from api.problems import RESPONSES
 from api.routes.jobs import JobId
 from api.views import ROOT
 from farm.domain import keys
-from farm.domain.job import Job
 from farm.domain.state import JOB_ENDED
 from farm.errors import NotFound
 from farm.ports import JobStatus
@@ -32,26 +33,52 @@ _SHOWN = frozenset({"image/png", "video/mp4", "application/json", "application/z
 Direct = Annotated[bool, Query(description="Links straight to the store, valid for an hour, where it can make them.")]
 
 
+class FilePage(BaseModel):
+    """Files of a job by name."""
+
+    items: tuple[OutputFile, ...]
+    next_cursor: str | None
+
+
 @router.get("/jobs/{job_id}/outputs")
 def outputs(
     job_id: JobId,
     tools: Tools,
-    cursor: Annotated[str, Query(max_length=10_000, description="`next_cursor` of the page before.")] = "",
     since: Annotated[str, Query(max_length=10_000, description="`since` of an earlier answer.")] = "",
-    limit: Annotated[int, Query(ge=1, le=10_000, description="Frames are rounded up to whole chunks.")] = 1000,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="Frames, rounded up to whole chunks.")] = 1000,
     direct: Direct = False,
 ) -> Outputs:
-    """The job's files with digests and links, while it runs and after: frames as they become final, then the rest."""
+    """Final frames with digests and links, while the job runs and after; and its other files."""
     status = tools.farm.status(job_id)
     job = tools.farm.document(job_id)
-    if cursor.startswith(FILES):
-        mark, _, after = cursor.removeprefix(FILES).partition("/")
-        return _files(tools, job, status, (mark, keys.job(job_id, after)), limit, direct)
-    frames, told, more = final_frames(job, tools.blobs, known_chunks(cursor or since, chunks(job)), limit, direct)
-    mark = token(told)
-    files = FILES + mark + "/" if status.state in JOB_ENDED else None
+    frames, told, more = final_frames(job, tools.blobs, known_chunks(since, chunks(job)), limit, direct)
+    names = [] if more else single_files(job, tools.blobs)
     return Outputs(
-        job=job_id, status=status.state, items=tuple(frames), next_cursor=mark if more else files, since=mark
+        job=job_id,
+        status=status.state,
+        frames=tuple(frames),
+        files=_files(tools, status, names, direct),
+        since=token(told),
+        more=more,
+    )
+
+
+@router.get("/jobs/{job_id}/files")
+def files(
+    job_id: JobId,
+    tools: Tools,
+    folder: Annotated[str, Query(pattern=r"^[a-z0-9_-]{1,64}$", examples=["cropped_refined"])],
+    cursor: Annotated[str, Query(max_length=500)] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    direct: Direct = False,
+) -> FilePage:
+    """Files of one folder of the job: `cropped`, `cropped_refined`, `cropped_enhanced_alpha`, `frames`."""
+    status = tools.farm.status(job_id)
+    prefix = keys.job(job_id, f"{folder}/")
+    found = list(islice(tools.blobs.list(prefix, prefix + cursor if cursor else ""), limit))
+    return FilePage(
+        items=_files(tools, status, found, direct),
+        next_cursor=found[-1].removeprefix(prefix) if len(found) == limit else None,
     )
 
 
@@ -84,17 +111,11 @@ def download(
     )
 
 
-def _files(tools: Context, job: Job, status: JobStatus, place: tuple[str, str], limit: int, direct: bool) -> Outputs:
-    """A page of what is no frame, behind the object named in `place`, whose other part is the frames' mark."""
-    mark, after = place
-    names = other_files(job, tools.blobs, after, limit)
-
+def _files(tools: Context, status: JobStatus, names: Sequence[str], direct: bool) -> tuple[OutputFile, ...]:
     def digest(name: str, size: int) -> str:
-        return tools.sha256(name, size, status.revision)
+        return tools.sha256(name, size, status.revision) if status.state in JOB_ENDED else ""
 
-    items = tuple(output_file(job.id, name, digest, tools.blobs, direct) for name in names)
-    more = f"{FILES}{mark}/{items[-1].path}" if len(items) == limit else None
-    return Outputs(job=job.id, status=status.state, items=items, next_cursor=more, since=mark)
+    return tuple(output_file(status.facts.id, name, digest, tools.blobs, direct) for name in names)
 
 
 def _range(text: str, size: int) -> tuple[int, int] | None:

@@ -98,41 +98,51 @@ def test_final_frames_are_listed_while_the_job_runs_and_only_new_ones_after_that
 ) -> None:
     here = f"/api/v1/jobs/{job}/outputs"
     first = client.get(here).json()
-    assert [item["number"] for item in first["items"]] == [*range(1, 17), *range(33, 41)]
-    assert first["items"][0] == {
+    assert [item["number"] for item in first["frames"]] == [*range(1, 17), *range(33, 41)]
+    assert first["frames"][0] == {
         "path": "frames/0001.png",
-        "kind": "frame",
         "sha256": hashlib.sha256(png(value=100)).hexdigest(),
         "size": len(png(value=100)),
         "url": f"{here}/frames/0001.png",
         "number": 1,
         "position": 0,
+        "name": "0001.png",
         "variation": 0,
     }
-    assert first["next_cursor"] is None
-    assert client.get(here, params={"since": first["since"]}).json()["items"] == []
+    assert first["more"] is False
+    assert client.get(here, params={"since": first["since"]}).json()["frames"] == []
     finish(world, job, 1, 16, 32)
     later = client.get(here, params={"since": first["since"]}).json()
-    assert [item["number"] for item in later["items"]] == list(range(17, 33))
+    assert [item["number"] for item in later["frames"]] == list(range(17, 33))
 
 
-def test_outputs_come_in_pages_of_whole_chunks_and_files_behind_them_once_the_job_has_ended(
+def test_frames_come_in_pages_of_whole_chunks_and_files_with_the_last(
     client: TestClient, job: str, world: World
 ) -> None:
-    for name in ("video.mp4", "manifest.json", "cropped/0001_00.png", "cropped/0002_00.png"):
+    for name in ("video.mp4", "manifest.json"):
         world.blobs.put(keys.job(job, name), name.encode())
     client.post(f"/api/v1/jobs/{job}/actions", json={"action": "cancel"})
-    sizes, paths, cursor = [], [], ""
-    while cursor is not None:
-        page = client.get(f"/api/v1/jobs/{job}/outputs", params={"limit": 3, "cursor": cursor}).json()
-        sizes.append(len(page["items"]))
-        paths += [item["path"] for item in page["items"] if item["kind"] == "file"]
-        cursor = page["next_cursor"]
-    assert sizes == [16, 8, 3, 1]
-    assert paths == ["cropped/0001_00.png", "cropped/0002_00.png", "manifest.json", "video.mp4"]
-    last = page["items"][-1]
-    assert last["sha256"] == hashlib.sha256(b"video.mp4").hexdigest()
-    assert client.get(last["url"]).content == b"video.mp4"
+    here = f"/api/v1/jobs/{job}/outputs"
+    first = client.get(here, params={"limit": 3}).json()
+    assert (len(first["frames"]), first["files"], first["more"]) == (16, [], True)
+    second = client.get(here, params={"limit": 3, "since": first["since"]}).json()
+    assert (len(second["frames"]), second["more"]) == (8, False)
+    assert [file["path"] for file in second["files"]] == ["video.mp4", "manifest.json"]
+    video = second["files"][0]
+    assert (video["size"], video["sha256"]) == (9, hashlib.sha256(b"video.mp4").hexdigest())
+    assert client.get(video["url"]).content == b"video.mp4"
+
+
+def test_pictures_of_single_segments_are_listed_by_folder(client: TestClient, job: str, world: World) -> None:
+    for name in ("cropped/0001_00.png", "cropped/0002_00.png", "cropped_refined/0001_00.png"):
+        world.blobs.put(keys.job(job, name), name.encode())
+    here = f"/api/v1/jobs/{job}/files"
+    asked: dict[str, str | int] = {"folder": "cropped", "limit": 1}
+    first = client.get(here, params=asked).json()
+    second = client.get(here, params={**asked, "cursor": first["next_cursor"]}).json()
+    assert [file["path"] for file in first["items"] + second["items"]] == ["cropped/0001_00.png", "cropped/0002_00.png"]
+    assert first["items"][0]["sha256"] == "", "the job still runs: the file may change"
+    assert client.get(here, params={"folder": "../x"}).status_code == 422
 
 
 def test_a_file_is_sent_whole_or_in_a_range(client: TestClient, job: str, world: World) -> None:
