@@ -155,7 +155,8 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
         **draft,
         "input": {**draft["input"], "uri": sent(draft["input"]["uri"], "input")},
         "segments": segments,
-        **{field: model(draft[field]) for field in ("model", "refiner") if draft.get(field)},
+        "model": model(draft.get("model") or JobRequest.model_fields["model"].default),
+        **({"refiner": model(draft["refiner"])} if draft.get("refiner") else {}),
     }
     return _request(complete)
 

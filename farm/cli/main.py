@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version as package_version
 from typing import NoReturn
 
-import structlog
 import typer
 
-from farm.cli import doctor, job, model, process, render, task, up, worker
+from farm.cli import doctor, job, logs, model, process, render, task, up, worker
 from farm.cli.faults import INTERRUPTED, USAGE, exit_code
 from farm.cli.show import AsJson, notes, out, write_json
 from farm.errors import FarmError
@@ -55,7 +53,7 @@ def version(as_json: AsJson = False) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and end the process with its exit code. Failures are one paragraph, never a stack trace."""
-    _log_for_people()
+    logs.configure()
     try:
         code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except FarmError as error:
@@ -84,18 +82,3 @@ def _version(name: str) -> str:
         return package_version(name)
     except ModuleNotFoundError:
         return "not installed"
-
-
-def _log_for_people() -> None:
-    """Log events to standard error, so that answers can be piped."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import typer
 
+from farm.cli import logs
 from farm.cli.context import settings
 
 
@@ -24,6 +26,7 @@ def worker(
     It needs FARM_REDIS_URL, FARM_S3_ENDPOINT, FARM_S3_BUCKET and S3's keys, or a `farm up` in this folder. Example on
     another machine: farm worker --queues gpu
     """
+    logs.configure(logging.INFO)
     from workers.process import WorkerProcess
 
     names = [queue.strip() for queue in queues.split(",") if queue.strip()]
@@ -37,6 +40,7 @@ def api(
     port: Annotated[int | None, typer.Option(min=0, max=65535, show_default="8750")] = None,
 ) -> None:
     """Run the API. On an address that other machines can reach it needs FARM_API_KEYS."""
+    logs.configure(logging.INFO)
     from api.main import serve
 
     chosen = {"api_host": host, "api_port": port}

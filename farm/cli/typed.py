@@ -100,7 +100,7 @@ def model_folder(name: str) -> Path | None:
     folder = Path(name).expanduser()
     if (folder / "model_index.json").is_file():
         return folder
-    if folder.is_dir() or name.startswith((".", "/", "~")):
+    if "/" in name or name.startswith((".", "~")):
         raise Rejected(
             f"The model folder {name!r} has no model_index.json. Give a folder in diffusers' layout (unet, vae, "
             f"text_encoder, tokenizer, scheduler), or the name of a model that `farm model list` shows."

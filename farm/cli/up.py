@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
-import structlog
 import typer
 
 from farm.cli.show import AsJson, notes, write_json
@@ -62,7 +60,6 @@ def up(
         place = _in_background(wanted)
         _tell_place(place, as_json)
         return
-    _quiet()
     stop = _stop_signals()
     machine = OneMachine(wanted, settings, lambda line: notes().print(line, markup=False, soft_wrap=True))
     place = machine.start()
@@ -125,7 +122,3 @@ def _tell_place(place: Place, as_json: bool) -> None:
         write_json({"url": place.url, "pid": place.pid, "children": place.children})
     else:
         notes().print(f"The farm is up: {place.url}", soft_wrap=True)
-
-
-def _quiet() -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
