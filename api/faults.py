@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 
+from api.shapes import Answer
 from farm.domain.job import InputRequest, JobRequest, SegmentRequest
 
 SHOWN = 60
@@ -18,7 +18,7 @@ SHOWN = 60
 _KNOWN = sorted({*JobRequest.model_fields, *InputRequest.model_fields, *SegmentRequest.model_fields})
 
 
-class Fault(BaseModel):
+class Fault(Answer):
     """One field of a request that cannot be used."""
 
     field: str
@@ -87,6 +87,8 @@ def _choice(field: str, finding: Mapping[str, Any]) -> str:
 
 def _kind(words: str) -> Callable[[str, Mapping[str, Any]], str]:
     def tell(field: str, finding: Mapping[str, Any]) -> str:
+        if isinstance(finding.get("input"), bytes):
+            return "The body was not read as JSON. Send JSON with `Content-Type: application/json`."
         return f"`{field}` is {_seen(finding)}; it must be {words}."
 
     return tell

@@ -7,8 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel
-
+from api.shapes import Answer
 from api.views import ROOT
 from farm.domain import keys
 from farm.domain.job import Job
@@ -20,7 +19,7 @@ from farm.service.skeleton import chunk_of, spans
 FrameState = Literal["queued", "active", "completed", "failed"]
 
 
-class SegmentView(BaseModel):
+class SegmentView(Answer):
     """One segment of a frame: what is repainted there."""
 
     source: str
@@ -33,7 +32,7 @@ class SegmentView(BaseModel):
     seed: int
 
 
-class FrameView(BaseModel):
+class FrameView(Answer):
     """One frame of a job."""
 
     number: int

@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pydantic import BaseModel
-
+from api.shapes import Answer
 from api.views import ROOT
 from farm.domain import keys
 from farm.domain.job import Job
@@ -20,7 +19,7 @@ URL_S = 3600
 _TOKEN = re.compile(r"^\d{1,9}(\.\d{1,9})*$")
 
 
-class OutputFrame(BaseModel):
+class OutputFrame(Answer):
     """A final frame."""
 
     number: int
@@ -37,7 +36,7 @@ class OutputFrame(BaseModel):
     """Path of this API, or with `direct` a link to the store that needs no key."""
 
 
-class OutputFile(BaseModel):
+class OutputFile(Answer):
     """Another file that the job has made: the video, the SEGS document, the manifest, a segment's picture."""
 
     path: str
@@ -47,7 +46,7 @@ class OutputFile(BaseModel):
     url: str
 
 
-class Outputs(BaseModel):
+class Outputs(Answer):
     """What is finished and was not told yet."""
 
     job: str

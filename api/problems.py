@@ -10,10 +10,11 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from api.faults import Fault, explain
+from api.shapes import Answer
 from farm.adapters.blob_names import BadName
 from farm.errors import Conflict, FarmError, NotFound, Rejected, TooLarge, Unavailable
 
@@ -24,7 +25,7 @@ RETRY_AFTER_S = 2
 """Seconds after which a client should ask again when a server behind the API does not answer."""
 
 
-class Problem(BaseModel):
+class Problem(Answer):
     """An error as the API tells it (RFC 9457)."""
 
     type: str = Field(examples=["urn:farm:problem:rejected"])
@@ -119,8 +120,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     if status == http.HTTPStatus.NOT_FOUND:
         detail = f"There is nothing at {request.url.path}. /openapi.json lists all addresses."
     if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (headers or {}).get("Allow", "another method")
-        detail = f"{request.method} is not possible at {request.url.path}; use {allowed}."
+        detail = f"{request.method} is not possible at {request.url.path}. /openapi.json lists what is."
     return problem(request, status, http.HTTPStatus(status).phrase.lower().replace(" ", "-"), detail, headers=headers)
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from api.shapes import Answer
 from farm.domain.job import Job
 from farm.domain.media import Media
 from farm.domain.state import JOB_ENDED, JobState, TaskState
@@ -18,7 +19,7 @@ ROOT = "/api/v1"
 """All links are paths: the name under which a client reached us is its own affair, and not to be trusted."""
 
 
-class FrameCounts(BaseModel):
+class FrameCounts(Answer):
     """How many frames of a job are final."""
 
     total: int
@@ -27,7 +28,7 @@ class FrameCounts(BaseModel):
     """From the first frame on, without a gap."""
 
 
-class ChunkCounts(BaseModel):
+class ChunkCounts(Answer):
     """Runs of frames that are planned, detailed and pasted together."""
 
     total: int
@@ -36,20 +37,20 @@ class ChunkCounts(BaseModel):
     failed: int
 
 
-class CacheCounts(BaseModel):
+class CacheCounts(Answer):
     """Detail tasks that were known done when they were planned, and those that were not."""
 
     hits: int
     misses: int
 
 
-class Eta(BaseModel):
+class Eta(Answer):
     """When the job will be done, if it goes on as so far."""
 
     seconds: float
 
 
-class JobView(BaseModel):
+class JobView(Answer):
     """A job as it stands. Counted as things change: asking costs the same for any length of clip."""
 
     id: str
@@ -83,7 +84,7 @@ class JobView(BaseModel):
     """The job with all its parameters, as it was accepted; left out in lists."""
 
 
-class JobPage(BaseModel):
+class JobPage(Answer):
     """Jobs, newest first."""
 
     items: tuple[JobView, ...]
@@ -91,7 +92,7 @@ class JobPage(BaseModel):
     """Send it as `cursor` for the next page; null on the last one."""
 
 
-class TaskView(BaseModel):
+class TaskView(Answer):
     """One unit of dispatch."""
 
     id: str
@@ -112,14 +113,14 @@ class TaskView(BaseModel):
     links: dict[str, str]
 
 
-class TaskPage(BaseModel):
+class TaskPage(Answer):
     """Tasks by id. Those of chunks that ended well are counted in the job and no longer listed."""
 
     items: tuple[TaskView, ...]
     next_cursor: str | None
 
 
-class WorkerView(BaseModel):
+class WorkerView(Answer):
     """A worker process that is alive."""
 
     id: str
@@ -134,7 +135,7 @@ class WorkerView(BaseModel):
     info: dict[str, Any]
 
 
-class UploadView(BaseModel):
+class UploadView(Answer):
     """What was handed in, after the farm looked at it."""
 
     id: str

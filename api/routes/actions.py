@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from api.auth import User
 from api.context import Tools
 from api.problems import RESPONSES
 from api.routes.jobs import JobId
+from api.shapes import Answer, Asked
 from api.views import JobView, job_view
 from farm.domain.state import TASK_ENDED, TaskState
 from farm.ports import JobStatus, TaskFilter
@@ -18,10 +19,8 @@ from farm.ports import JobStatus, TaskFilter
 router = APIRouter(tags=["jobs"], responses=RESPONSES)
 
 
-class Which(BaseModel):
+class Which(Asked):
     """Which tasks are meant; what is left out means all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     states: tuple[TaskState, ...] = ()
     layer: Annotated[str, Field(max_length=80, examples=["detail:face"])] = ""
@@ -29,10 +28,8 @@ class Which(BaseModel):
     tasks: Annotated[tuple[str, ...], Field(max_length=10_000)] = ()
 
 
-class Action(BaseModel):
+class Action(Asked):
     """A decision about a job."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     action: Literal["cancel", "pause", "resume", "retry", "recover"]
     """`retry` tries failed and canceled tasks again and reopens an ended job; finished ones are left alone. `recover`
@@ -43,7 +40,7 @@ class Action(BaseModel):
     """`retry` only."""
 
 
-class Done(BaseModel):
+class Done(Answer):
     """What an action led to."""
 
     affected: int
@@ -51,7 +48,7 @@ class Done(BaseModel):
     job: JobView
 
 
-class Recovered(BaseModel):
+class Recovered(Answer):
     """Jobs of the store that the ledger has again."""
 
     jobs: tuple[str, ...]

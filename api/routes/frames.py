@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel
 
 from api.context import Context, Tools
 from api.frames import FrameReader, FrameView
 from api.problems import RESPONSES
 from api.routes.jobs import JobId
+from api.shapes import Answer
 from farm.adapters.pictures import decode_rgb, encode_png
 from farm.adapters.sheets import contact_sheet
 
@@ -26,7 +26,7 @@ COMPARE_WIDTH = 1920
 """Pixels of each half of a comparison at the most."""
 
 
-class FramePage(BaseModel):
+class FramePage(Answer):
     """Frames in order."""
 
     items: tuple[FrameView, ...]

@@ -12,10 +12,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from pydantic import BaseModel
 
 from api.context import Tools
 from api.problems import RESPONSES
+from api.shapes import Answer
 from farm.domain.state import JobState, TaskState
 from farm.ports import JobStatus
 from farm.service.farm import Farm
@@ -29,13 +29,13 @@ COUNTED = 1000
 PAGE = 200
 
 
-class Health(BaseModel):
+class Health(Answer):
     """That a process answers."""
 
     status: str = "ok"
 
 
-class Version(BaseModel):
+class Version(Answer):
     """What is running."""
 
     version: str

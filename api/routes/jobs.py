@@ -11,11 +11,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
 
 from api.auth import User
 from api.context import Context, Tools
 from api.problems import RESPONSES
+from api.shapes import Answer
 from api.views import ROOT, JobPage, JobView, job_view
 from farm.domain.job import Job, JobRequest
 from farm.domain.state import JOB_ENDED, JobState
@@ -43,7 +43,7 @@ JobId = Annotated[str, Path(description="The job's `id`.", max_length=64)]
 Request_ = Annotated[JobRequest, Body(openapi_examples={"one mask": {"value": EXAMPLE}})]
 
 
-class Validated(BaseModel):
+class Validated(Answer):
     """What a submission would become."""
 
     document: Job

@@ -6,11 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from api.context import Tools
 from api.problems import RESPONSES
 from api.routes.uploads import Content, Kept, check_transfer
+from api.shapes import Answer, Asked
 from api.spool import spooled
 from farm.adapters.model_folder import ModelManifest, blob_name, put_manifest
 from farm.adapters.model_registry import name_model
@@ -22,22 +23,20 @@ router = APIRouter(tags=["models"], responses=RESPONSES)
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 
 
-class Models(BaseModel):
+class Models(Answer):
     """Models by name."""
 
     items: tuple[ModelRef, ...]
 
 
-class Missing(BaseModel):
+class Missing(Answer):
     """Digests of files that the farm does not have."""
 
     missing: tuple[str, ...]
 
 
-class Known(BaseModel):
+class Known(Asked):
     """A model that the store holds already."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

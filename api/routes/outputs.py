@@ -10,13 +10,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
 
 from api.context import Context, Tools
 from api.digests import blocks
 from api.outputs import OutputFile, Outputs, final_frames, known_chunks, output_file, single_files, token
 from api.problems import RESPONSES
 from api.routes.jobs import JobId
+from api.shapes import Answer
 from api.views import ROOT
 from farm.domain import keys
 from farm.domain.state import JOB_ENDED
@@ -33,7 +33,7 @@ _SHOWN = frozenset({"image/png", "video/mp4", "application/json", "application/z
 Direct = Annotated[bool, Query(description="Links straight to the store, valid for an hour, where it can make them.")]
 
 
-class FilePage(BaseModel):
+class FilePage(Answer):
     """Files of a job by name."""
 
     items: tuple[OutputFile, ...]

@@ -7,10 +7,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from api.context import Context, Tools
 from api.problems import RESPONSES
+from api.shapes import Answer, Asked
 from api.spool import Spooled, spooled
 from api.views import UploadView, upload_view
 from farm.adapters.media import admit_file, admit_pictures, plain_name
@@ -23,10 +24,8 @@ router = APIRouter(tags=["uploads"], responses=RESPONSES)
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=["9f86d081884c7d659a2feaa0c55ad015…"])]
 
 
-class Piece(BaseModel):
+class Piece(Asked):
     """One picture of a collection, by its content or as it was uploaded."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=255, examples=["0001.png"])]
     """File name; the frame's number is the last number in it."""
@@ -41,24 +40,22 @@ class Piece(BaseModel):
         return self
 
 
-class Collection(BaseModel):
+class Collection(Asked):
     """Numbered pictures that are one clip, or one mask per frame."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(max_length=200)] = "pictures"
     items: Annotated[tuple[Piece, ...], Field(min_length=1, max_length=200_000)]
 
 
-class Content(BaseModel):
+class Content(Asked):
     """Bytes by their digest."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     sha256: Sha256
+    size: Annotated[int, Field(ge=0)] | None = None
+    """Bytes; not needed."""
 
 
-class Checked(BaseModel):
+class Checked(Answer):
     """Which of the asked-for bytes the farm has."""
 
     missing: tuple[str, ...]
@@ -66,7 +63,7 @@ class Checked(BaseModel):
     """sha256 -> `uri`, of videos and SEGS documents that can be used without another upload."""
 
 
-class Kept(BaseModel):
+class Kept(Answer):
     """Bytes that the store holds now."""
 
     sha256: str

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from pydantic import BaseModel
 
 from api.context import Tools
 from api.problems import RESPONSES
+from api.shapes import Answer
 from api.views import WorkerView, worker_view
 
 router = APIRouter(tags=["workers"], responses=RESPONSES)
 
 
-class Workers(BaseModel):
+class Workers(Answer):
     """Workers that gave a sign of life lately."""
 
     items: tuple[WorkerView, ...]

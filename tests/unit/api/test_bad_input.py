@@ -120,6 +120,17 @@ def test_a_segment_without_a_mask(client: TestClient, request_of: Make) -> None:
     assert text == "`segments.0`: segment 'face' needs either `mask` or `segs`, not both and not neither."
 
 
+def test_a_method_that_a_path_does_not_have_is_told(client: TestClient) -> None:
+    answer = client.patch("/api/v1/jobs")
+    assert answer.status_code == 405
+    assert answer.json()["detail"] == "PATCH is not possible at /api/v1/jobs. /openapi.json lists what is."
+
+
+def test_json_under_another_name_is_told(client: TestClient) -> None:
+    answer = client.post("/api/v1/jobs", content=b"{}", headers={"Content-Type": "text/plain"})
+    assert "Send JSON with `Content-Type: application/json`" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("body", [b"{", b"", b"\xff\xfe", b"[1]"])
 def test_a_body_that_is_no_job(client: TestClient, body: bytes) -> None:
     answer = client.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"})

@@ -57,6 +57,9 @@ def test_the_openapi_document_describes_every_route(client: TestClient) -> None:
     for path, verbs in document["paths"].items():
         for verb, operation in verbs.items():
             assert operation.get("description"), f"{verb} {path}"
+    shapes = document["components"]["schemas"]
+    assert shapes["JobView"]["properties"]["revision"]["description"].startswith("Grows with every change")
+    assert shapes["Action"]["additionalProperties"] is False
 
 
 def test_a_json_body_over_the_limit_is_refused(client: TestClient) -> None:
