@@ -2,7 +2,8 @@
 
 from farm.adapters.video_decode import decode_group, to_rgb
 from farm.adapters.video_encode import NoFrames, PartsDiffer, encode_group, join
-from farm.adapters.video_index import BadVideo, Colors, Look, VideoInfo, probe
+from farm.adapters.video_facts import BadVideo, Colors, Look, VideoInfo
+from farm.adapters.video_index import probe
 
 __all__ = [
     "BadVideo",

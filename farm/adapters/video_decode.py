@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -105,10 +106,13 @@ class _Run:
                     yield position, to_rgb(frame, self.index.info.rotation)
 
     def _untimed(self, container: InputContainer, stream: VideoStream) -> Iterator[tuple[int, U8]]:
-        for position, frame in enumerate(container.decode(stream)):
-            if frame.is_corrupt:
-                return
-            yield position, to_rgb(frame, self.index.info.rotation)
+        position = 0
+        with suppress(av.FFmpegError):
+            for frame in container.decode(stream):
+                if frame.is_corrupt:
+                    return
+                yield position, to_rgb(frame, self.index.info.rotation)
+                position += 1
 
     def _decoded(
         self, container: InputContainer, stream: VideoStream, last: int
@@ -191,36 +195,45 @@ def to_rgb(frame: VideoFrame, rotation: int = 0) -> U8:
 def _from(
     container: InputContainer, stream: VideoStream, index: VideoIndex, begin: int
 ) -> Iterator[tuple[int, VideoPacket]]:
-    """The packets from number `begin` on. Containers jump to about where they are told, so the place is checked."""
-    if begin > 0:
-        for key in (begin, int(index.keys[max(int(np.searchsorted(index.keys, begin)) - 2, 0)])):
-            if (found := _jump(container, stream, index, key)) is not None and found[0] <= begin:
-                yield from ((number, packet) for number, packet in _numbered(*found) if number >= begin)
-                return
+    """The packets from number `begin` on, numbered."""
+    number = 0
+    first = _jump(container, stream, index, begin) if begin > 0 else None
+    if first is not None:
+        yield begin, first
+        number = begin + 1
+    elif begin > 0:
         container.seek(int(index.pts.min()), stream=stream, backward=True)
-    yield from ((number, packet) for number, packet in _numbered(0, container.demux(stream)) if number >= begin)
-
-
-def _jump(
-    container: InputContainer, stream: VideoStream, index: VideoIndex, key: int
-) -> tuple[int, Iterator[VideoPacket]] | None:
-    try:
-        container.seek(int(index.pts[key]), stream=stream, backward=True)
-        packets = container.demux(stream)
-        first = next(packet for packet in packets if packet.size)
-    except (av.FFmpegError, StopIteration):
-        return None
-    number = np.flatnonzero(index.pts == (first.pts if first.pts is not None else index.pts.min() - 1))
-    return (int(number[0]), _again(first, packets)) if number.size else None
-
-
-def _again(first: VideoPacket, rest: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
-    yield first
-    yield from rest
-
-
-def _numbered(number: int, packets: Iterator[VideoPacket]) -> Iterator[tuple[int, VideoPacket]]:
-    for packet in packets:
+    for packet in container.demux(stream):
         if packet.size:
-            yield number, packet
+            if number >= begin:
+                yield number, packet
             number += 1
+
+
+def _jump(container: InputContainer, stream: VideoStream, index: VideoIndex, begin: int) -> VideoPacket | None:
+    """Packet `begin`, after which the container goes on; None if it cannot be found but by reading all before it.
+
+    Containers jump to about where they are told, and some make up other times after a jump: so everything up to the
+    packet is compared with the index.
+    """
+    for key in (begin, int(index.keys[max(int(np.searchsorted(index.keys, begin)) - 2, 0)])):
+        with suppress(av.FFmpegError):
+            container.seek(int(index.pts[key]), stream=stream, backward=True)
+            number = -1
+            for packet in container.demux(stream):
+                if not packet.size:
+                    continue
+                number = number + 1 if number >= 0 else _number(packet, index)
+                if not 0 <= number <= begin or _number(packet, index) != number:
+                    break
+                if number == begin:
+                    return packet
+    return None
+
+
+def _number(packet: VideoPacket, index: VideoIndex) -> int:
+    """Of a packet in the index; -1 if it is not there."""
+    if packet.pts is None:
+        return -1
+    found = np.flatnonzero((index.pts == packet.pts) & (index.sizes == packet.size))
+    return int(found[0]) if found.size else -1

@@ -19,7 +19,8 @@ from av.video.stream import VideoStream
 
 from farm.adapters.pictures import U8
 from farm.adapters.video_decode import EXACT, MATRICES
-from farm.adapters.video_index import BadVideo, Look, index_of, opened
+from farm.adapters.video_facts import BadVideo, Look
+from farm.adapters.video_index import index_of, opened
 from farm.adapters.video_sound import Span, sound_of
 from farm.errors import Rejected
 

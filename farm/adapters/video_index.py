@@ -1,7 +1,7 @@
 """What a video holds, found by reading its packets once: frames, their times, and where decoding can begin."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from farm.adapters.pictures import MAX_PIXELS, PictureTooLarge
-from farm.errors import Rejected
+from farm.adapters.video_facts import BadVideo, Colors, Look, VideoInfo
 
 I64: TypeAlias = NDArray[np.int64]
 
@@ -32,66 +32,6 @@ MAX_DELAY = 64
 """Packets that a decoder may take before it gives its first frame: twice the longest delay of any codec here."""
 
 
-class BadVideo(Rejected):
-    """A file that is no video, or none that can be read."""
-
-    def __init__(self, name: str, fault: str) -> None:
-        super().__init__(
-            f"{name} cannot be used as a video: {fault}. Give a file with at least one readable frame, such as MP4, "
-            f"MOV, MKV, WebM or AVI with H.264, HEVC, AV1, VP9, ProRes or MPEG-4."
-        )
-
-
-class Colors(NamedTuple):
-    """How the numbers of a stream mean colors: code points of ITU-T H.273; 2 (range: 0) is "not said"."""
-
-    primaries: int = 2
-    transfer: int = 2
-    space: int = 2
-    """The matrix between RGB and YUV."""
-    range: int = 0
-    """1: luma from 16 to 235; 2: from 0 to 255."""
-
-
-class Look(NamedTuple):
-    """What a stream says of all of its frames, and what is said again of the frames made from them."""
-
-    fps: Fraction = Fraction(25)
-    colors: Colors = Colors(1, 1, 1, 1)
-    """BT.709 for streams that are made of pictures: what players take untagged HD for."""
-    aspect: Fraction = Fraction(1)
-    """Width of one pixel over its height."""
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """A video's facts. Sizes are as shown, after the rotation that phones write beside the pixels."""
-
-    width: int
-    height: int
-    frames: int
-    look: Look
-    has_audio: bool
-    rotation: int
-    """Degrees by which decoded frames are turned, clockwise: 0, 90, 180 or 270."""
-    codec: str
-    pix_fmt: str
-    time_base: Fraction
-    """Seconds of one unit of `VideoIndex.times`."""
-    groups: tuple[tuple[int, int], ...]
-    """(position of the first frame from 0, number of frames): runs that are decoded by themselves, without gaps."""
-
-    @property
-    def fps(self) -> Fraction:
-        """Frames per second; of a variable rate the mean."""
-        return self.look.fps
-
-    @property
-    def colors(self) -> Colors:
-        """Tags of the stream."""
-        return self.look.colors
-
-
 @dataclass(frozen=True)
 class VideoIndex:
     """Every packet of the video stream, in the file's order, which is the order of decoding."""
@@ -101,6 +41,8 @@ class VideoIndex:
     """When each packet's frame is shown, in units of `time_base`; empty where the file has no usable times."""
     positions: I64
     """Each packet's frame, counted from 0 in the order of showing; -1 for frames that are not shown."""
+    sizes: I64
+    """Bytes of each packet: with `pts`, what it is known again by."""
     keys: I64
     """Packets at which decoding can begin, ascending."""
 
@@ -117,7 +59,9 @@ class _Packets(NamedTuple):
     pts: I64
     key: NDArray[np.bool_]
     hidden: NDArray[np.bool_]
+    sizes: I64
     timed: bool
+    """Every packet has a time of its own."""
 
 
 @contextmanager
@@ -136,6 +80,8 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         with av.open(str(path.absolute()), options=options) as container:
             yield container, _moving_pictures(path, container)
     except av.FFmpegError as error:
+        if error.filename not in (None, str(path.absolute())):
+            raise  # of a file that is written meanwhile
         raise BadVideo(path.name, f"reading fails ({error.strerror or error})") from error
 
 
@@ -167,13 +113,16 @@ def _index(path: Path, _size: int, _changed: int) -> VideoIndex:
         packets = _scan(container, stream)
     if packets.pts.size == 0:
         raise BadVideo(path.name, "its video stream has no frames, 0 packets")
-    rotation = _turn(path)
+    rotation, in_order = _trial(path)
+    if not (packets.timed and in_order):
+        packets = packets._replace(timed=False)
+    positions, keys = _order(packets) if packets.timed else _count(path)
     with opened(path) as (container, stream):
-        positions, keys = _order(packets) if packets.timed else _count(path)
         return VideoIndex(
             info=_describe(container, stream, packets, positions, keys, rotation),
             pts=packets.pts if packets.timed else packets.pts[:0],
             positions=positions,
+            sizes=packets.sizes,
             keys=keys,
         )
 
@@ -181,6 +130,8 @@ def _index(path: Path, _size: int, _changed: int) -> VideoIndex:
 def _moving_pictures(path: Path, container: InputContainer) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:  # the cover of a song is no video
+            if stream.codec_context is None:  # what the types do not say
+                raise BadVideo(path.name, "what its pictures are coded with is not known; the file may be cut short")
             stream.codec_context.thread_count = 1
             return stream
     kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
@@ -191,6 +142,7 @@ def _scan(container: InputContainer, stream: VideoStream) -> _Packets:
     pts: list[int] = []
     key: list[bool] = []
     hidden: list[bool] = []
+    sizes: list[int] = []
     untimed = 0
     for packet in container.demux(stream):
         if packet.size:
@@ -198,10 +150,10 @@ def _scan(container: InputContainer, stream: VideoStream) -> _Packets:
             pts.append(packet.pts or 0)
             key.append(packet.is_keyframe)
             hidden.append(packet.is_discard)
+            sizes.append(packet.size)
     times = np.array(pts, np.int64)
-    return _Packets(
-        times, np.array(key, bool), np.array(hidden, bool), not untimed and np.unique(times).size == len(pts)
-    )
+    timed = not untimed and np.unique(times).size == len(pts)
+    return _Packets(times, np.array(key, bool), np.array(hidden, bool), np.array(sizes, np.int64), timed)
 
 
 def _order(packets: _Packets) -> tuple[I64, I64]:
@@ -222,21 +174,32 @@ def _order(packets: _Packets) -> tuple[I64, I64]:
 
 def _count(path: Path) -> tuple[I64, I64]:
     """For files without usable times: frames in the order in which the decoder gives them, all in one group."""
+    count = 0
     with opened(path) as (container, stream):
-        count = sum(1 for _ in container.decode(stream))
+        for packet in container.demux(stream):
+            try:
+                count += len(packet.decode())
+            except av.FFmpegError:
+                count += 1  # it holds a frame, though nobody can read it
     return np.arange(count, dtype=np.int64), np.zeros(1, np.int64)
 
 
-def _turn(path: Path) -> int:
-    """Clockwise degrees by which the first frame wants to be turned; proves that there is a frame at all."""
+def _trial(path: Path) -> tuple[int, bool]:
+    """Of the first frames: clockwise degrees by which they want to be turned, and whether their times ascend.
+
+    They do not in AVI, which notes when a frame is decoded, not when it is shown.
+    """
+    rotation: int | None = None
+    times: list[int] = []
     with opened(path) as (container, stream):
-        for packet in islice(container.demux(stream), MAX_DELAY * MIN_GROUP):
-            try:
+        for packet in islice(container.demux(stream), MAX_DELAY + MIN_GROUP):
+            with suppress(av.FFmpegError):
                 for frame in packet.decode():
-                    return -round(frame.rotation / 90) * 90 % 360
-            except av.FFmpegError:
-                continue
-    raise BadVideo(path.name, "not one of its first frames can be decoded")
+                    rotation = -round(frame.rotation / 90) * 90 % 360 if rotation is None else rotation
+                    times.append(frame.pts if frame.pts is not None else -1)
+    if rotation is None:
+        raise BadVideo(path.name, f"not one of its first {MAX_DELAY + MIN_GROUP} frames can be decoded")
+    return rotation, times == sorted(times)
 
 
 def _describe(
@@ -270,9 +233,12 @@ def _groups(positions: I64, keys: I64, frames: int) -> tuple[tuple[int, int], ..
 
 
 def _rate(stream: VideoStream, packets: _Packets, time_base: Fraction) -> Fraction:
-    """Exact where all frames are equally long, else what the container says, else the mean."""
+    """Exact where all frames are equally long, else the mean, or what the container says if that is about the same."""
     steps = np.diff(np.sort(packets.pts[~packets.hidden]))
-    if packets.timed and steps.size and (steps == steps[0]).all():
-        return 1 / (int(steps[0]) * time_base)
-    said = stream.average_rate or stream.guessed_rate
-    return Fraction(said) if said else Fraction(25)
+    said = Fraction(stream.average_rate or stream.guessed_rate or 25)
+    if not packets.timed or not steps.size:
+        return said
+    mean = int(steps.size) / (int(steps.sum()) * time_base)
+    if (steps == steps[0]).all():
+        return mean
+    return said if abs(said / mean - 1) < Fraction(1, 100) else mean.limit_denominator(1001)

@@ -96,6 +96,7 @@ class _Encode:
         self._stream.codec_context.layout = "mono" if own.codec_context.layout.nb_channels == 1 else "stereo"
         context = self._stream.codec_context
         self._resampler = AudioResampler("fltp", context.layout, context.sample_rate, AAC_SAMPLES)
+        self._samples: int | None = None
 
     def take(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         for frame in self.own.decode(packet):
@@ -106,9 +107,12 @@ class _Encode:
             yield from self._stream.encode(None)
 
     def _give(self, frame: AudioFrame | None) -> Iterator[AnyPacket]:
-        if frame is not None and frame.pts is not None and frame.time_base is not None:
-            frame.pts -= round(self._span.begin / frame.time_base)
         for part in self._resampler.resample(frame):
+            if self._samples is None:
+                self._samples = round(((part.time or 0) - self._span.begin) * part.sample_rate)
+            # Counted on, not taken over: some containers round their times, and no packet may be earlier than another.
+            part.pts, part.time_base = self._samples, Fraction(1, part.sample_rate)
+            self._samples += part.samples
             yield from self._stream.encode(part)
 
 
