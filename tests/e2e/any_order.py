@@ -1,0 +1,65 @@
+"""A farm in this process that runs ready tasks in an order drawn by lot."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from farm.adapters.clock import system_clock
+from farm.adapters.media import admit_path, limits_of
+from farm.adapters.memory_blobs import MemoryBlobs
+from farm.adapters.memory_ledger import MemoryLedger
+from farm.adapters.model_registry import add_model
+from farm.domain.engine_names import ENGINE_VERSIONS
+from farm.domain.job import JobRequest
+from farm.domain.state import JOB_ENDED
+from farm.ports import JobStatus, Lease, Offer
+from farm.service.farm import UPLOAD, Farm
+from farm.settings import Settings
+from workers.context import Tools
+from workers.gpu.fake import FakeEngine
+from workers.runner import Pace, Runner
+
+
+class _NoQueue:
+    def send(self, offers: Sequence[Offer]) -> None:
+        """Tasks are found by claiming."""
+
+
+class AnyOrderFarm:
+    """Claims all that is ready and runs one of it, whichever the seed says: every order that the waits allow."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self._settings = Settings.read(engine="fake", device="cpu")
+        self._random = random.Random(seed)
+        self.blobs = MemoryBlobs()
+        self.farm = Farm(self.blobs, MemoryLedger(), _NoQueue(), system_clock(), engine=ENGINE_VERSIONS["fake"])
+        tools = Tools(self.blobs, folder, FakeEngine, self._settings.max_pixels)
+        self._runner = Runner("any", self.farm, tools, ("cpu", "gpu.0"), Pace(lease_ttl=600, heartbeat=60))
+        self.ran: list[str] = []
+        """Tasks in the order in which they were run."""
+
+    def admit(self, path: Path) -> str:
+        """Take in a file or folder; its URI."""
+        return UPLOAD + admit_path(path, self.blobs, limits_of(self._settings)).id
+
+    def add_model(self, name: str, folder: Path) -> None:
+        """Take in a model's folder under a name."""
+        add_model(name, folder, self.blobs)
+
+    def run(self, request: JobRequest) -> JobStatus:
+        """Run a job to its end."""
+        job = self.farm.submit(request).facts.id
+        held: list[Lease] = []
+        while self.farm.status(job).state not in JOB_ENDED:
+            while (lease := self._runner.claim()) is not None:
+                held.append(lease)
+            lease = held.pop(self._random.randrange(len(held)))
+            self.ran.append(lease.task)
+            self._runner.run(lease)
+        return self.farm.status(job)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._runner.heartbeat.stop()

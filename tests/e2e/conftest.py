@@ -1,0 +1,47 @@
+"""What the tests of whole farms share: a shot and its reference frames, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from farm.domain.detailer import JobType
+from tests.e2e import reference, shots
+from tests.e2e.any_order import AnyOrderFarm
+from tests.e2e.shots import Handed, Shot
+
+Frames = dict[str, bytes]
+Expected = Callable[[JobType], Frames]
+"""Job type -> what the plain job of that type must give."""
+
+
+@pytest.fixture(scope="session")
+def shot(tmp_path_factory: pytest.TempPathFactory) -> Shot:
+    """28 frames: four chunks of a `mask` job, five of an `animatediff` job."""
+    return shots.make_shot(tmp_path_factory.mktemp("shot"), frames=28)
+
+
+@pytest.fixture(scope="session")
+def handed(shot: Shot, tmp_path_factory: pytest.TempPathFactory) -> Handed:
+    """The shot's URIs, which are the same on every farm."""
+    farm = AnyOrderFarm(tmp_path_factory.mktemp("handed"), seed=0)
+    try:
+        return shots.hand_in(shot, farm)
+    finally:
+        farm.close()
+
+
+@pytest.fixture(scope="session")
+def expected(shot: Shot, handed: Handed, tmp_path_factory: pytest.TempPathFactory) -> Expected:
+    """The final frames of the plain job of each type, by the sequential reference."""
+    made: dict[JobType, Frames] = {}
+
+    def frames(job_type: JobType) -> Frames:
+        if job_type not in made:
+            folder: Path = tmp_path_factory.mktemp("reference")
+            made[job_type] = reference.render(folder, shot, shots.request(handed, job_type))[0]
+        return made[job_type]
+
+    return frames
