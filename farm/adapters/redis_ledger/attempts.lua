@@ -2,7 +2,7 @@
 
 local HISTORY_MAX = 20
 local LOSSES_MAX = 10
-local FREE = { interrupted = true, lost = true, superseded = true }
+local FREE = { interrupted = true, lost = true, superseded = true, canceled = true }
 
 local function wait_for(job, row, wanted, hard)
   local name, chunk = wanted[1], wanted[2]
