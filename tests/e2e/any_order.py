@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 
 from farm.adapters.clock import system_clock
 from farm.adapters.media import admit_path, limits_of
@@ -30,13 +31,13 @@ class _NoQueue:
 class AnyOrderFarm:
     """Claims all that is ready and runs one of it, whichever the seed says: every order that the waits allow."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int = 0) -> None:
         self._settings = Settings.read(engine="fake", device="cpu")
         self._random = random.Random(seed)
         self.blobs = MemoryBlobs()
         self.farm = Farm(self.blobs, MemoryLedger(), _NoQueue(), system_clock(), engine=ENGINE_VERSIONS["fake"])
         tools = Tools(self.blobs, folder, FakeEngine, self._settings.max_pixels)
-        self._runner = Runner("any", self.farm, tools, ("cpu", "gpu.0"), Pace(lease_ttl=600, heartbeat=60))
+        self._runner = Runner("any", self.farm, tools, ("cpu", "gpu.0"), Pace(lease_ttl=600, heartbeat=60, backoff=0))
         self.ran: list[str] = []
         """Tasks in the order in which they were run."""
 
@@ -55,11 +56,17 @@ class AnyOrderFarm:
         while self.farm.status(job).state not in JOB_ENDED:
             while (lease := self._runner.claim()) is not None:
                 held.append(lease)
+            if not held:
+                self.farm.ledger.sweep(offer_after_s=3600.0)
+                self.farm.advance(job)
+                continue
             lease = held.pop(self._random.randrange(len(held)))
             self.ran.append(lease.task)
             self._runner.run(lease)
         return self.farm.status(job)
 
-    def close(self) -> None:
-        """End the threads."""
+    def __enter__(self) -> AnyOrderFarm:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._runner.heartbeat.stop()

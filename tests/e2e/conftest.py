@@ -26,11 +26,8 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> Shot:
 @pytest.fixture(scope="session")
 def handed(shot: Shot, tmp_path_factory: pytest.TempPathFactory) -> Handed:
     """The shot's URIs, which are the same on every farm."""
-    farm = AnyOrderFarm(tmp_path_factory.mktemp("handed"), seed=0)
-    try:
+    with AnyOrderFarm(tmp_path_factory.mktemp("handed")) as farm:
         return shots.hand_in(shot, farm)
-    finally:
-        farm.close()
 
 
 @pytest.fixture(scope="session")

@@ -24,12 +24,9 @@ def test_tasks_in_any_order_make_the_same_frames(
     expected: Expected,
     tmp_path: Path,
 ) -> None:
-    farm = AnyOrderFarm(tmp_path, seed)
-    try:
+    with AnyOrderFarm(tmp_path, seed) as farm:
         hand_in(shot, farm)
         status = farm.run(request(handed, job_type))
-    finally:
-        farm.close()
     assert status.state is JobState.COMPLETED
     pasted = [int(task.split(".")[1]) for task in farm.ran if task.startswith("paste.")]
     assert pasted != sorted(pasted), "the seed has shuffled nothing"

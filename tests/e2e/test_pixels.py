@@ -18,12 +18,9 @@ from tests.e2e.shots import Handed, Shot, hand_in, picture, request
 def test_a_pixel_changes_only_where_a_paste_mask_is_not_zero(
     job_type: JobType, shot: Shot, handed: Handed, tmp_path: Path
 ) -> None:
-    farm = AnyOrderFarm(tmp_path / "run", seed=5)
-    try:
+    with AnyOrderFarm(tmp_path / "run") as farm:
         hand_in(shot, farm)
         job = farm.run(request(handed, job_type)).facts.id
-    finally:
-        farm.close()
     masks = paste_masks(farm.blobs, farm.farm.document(job), tmp_path / "cache")
     frames = final_frames(farm.blobs, job)
     assert frames.keys() == masks.keys()

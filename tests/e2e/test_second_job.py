@@ -45,10 +45,9 @@ def rendered(
     request: pytest.FixtureRequest, shot: Shot, handed: Handed, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rendered]:
     """For both types of job."""
-    farm = AnyOrderFarm(tmp_path_factory.mktemp("rendered"), seed=1)
-    hand_in(shot, farm)
-    yield Rendered(farm, handed, request.param)
-    farm.close()
+    with AnyOrderFarm(tmp_path_factory.mktemp("rendered")) as farm:
+        hand_in(shot, farm)
+        yield Rendered(farm, handed, request.param)
 
 
 def test_the_same_job_again_renders_nothing(rendered: Rendered) -> None:
