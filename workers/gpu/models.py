@@ -66,9 +66,10 @@ class ModelCache:
         self._dtype = dtype
         self._room = room
         self._models: OrderedDict[tuple[object, ...], Model] = OrderedDict()
-        # A worker's output is a log, not a terminal: no bars.
-        diffusers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # diffusers' helper has no types
-        transformers_logging.disable_progress_bar()
+        # A worker's output is a log, not a terminal: no bars, no advice for people who type at one.
+        for library in (diffusers_logging, transformers_logging):
+            library.set_verbosity_error()
+            library.disable_progress_bar()
 
     def get(self, folder: Path, motion: bool) -> Model:
         """The model in `folder`, loaded if it is not in memory or its files have changed.

@@ -14,7 +14,7 @@ from workers.gpu.faults import NotNumbers, memory_errors
 
 Pixels = NDArray[np.float32]
 
-PIXELS_AT_ONCE = 2**20
+PIXELS_AT_ONCE = 2**18
 """Pixels that go through the VAE together: bounds its memory, far above the UNet's. One picture goes always."""
 
 
