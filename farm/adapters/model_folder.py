@@ -141,10 +141,15 @@ def _fetch_file(file: ModelFile, blobs: Blobs, path: Path) -> None:
 def _walk(folder: Path) -> Iterator[Path]:
     top = folder.resolve()
     for path in folder.rglob("*"):
-        if path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
-        if not path.resolve().is_relative_to(top):
-            raise Rejected(f"{str(path)!r} is a link that leads outside of the model's folder. Copy the file into it.")
+        if path.is_dir() and not path.is_symlink():
+            continue
+        # Linked folders are not walked, so they would be left out without a word: even one inside the model is refused.
+        if path.is_dir() or not path.resolve().is_relative_to(top):
+            raise Rejected(
+                f"{str(path)!r} is a link that leads outside of the model's folder. Copy what it names into it."
+            )
         if path.suffix in WANTED:
             yield path
         elif path.suffix in PICKLES and not path.with_suffix(".safetensors").exists() and not _is_spare(path):

@@ -15,6 +15,7 @@ from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 from urllib3.exceptions import HTTPError
 
@@ -36,6 +37,12 @@ RETRY_FOR_S = 10.0
 
 PART_BYTES = 16 << 20
 """Bytes of one part of a large upload; S3 allows 10,000 parts, so a file may have 160 GB."""
+
+_FAULTS = (
+    *(BotoCoreError, ClientError, Boto3Error, RetriesExceededError, S3DownloadFailedError),
+    *(HTTPError, ConnectionResetError, ValueError),
+)
+"""All that boto3 raises, with what its parts below let through."""
 
 DELETE_AT_ONCE = 1000
 """Names in one request; S3's limit."""
@@ -226,7 +233,7 @@ class S3Blobs:
         def once() -> T:
             try:
                 return action(self._client(self.place.endpoint))
-            except (BotoCoreError, ClientError, Boto3Error, HTTPError, ConnectionResetError, ValueError) as error:
+            except _FAULTS as error:
                 raise self._explain(error, key) from error
 
         return Retrying(

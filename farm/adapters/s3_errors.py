@@ -53,8 +53,8 @@ def translate(error: Exception, place: str, endpoint: str) -> FarmError:
         )
     if isinstance(error, (ConnectionError, HTTPClientError, IncompleteReadError, FlexibleChecksumError)):
         return StoreUnavailable(f"{endpoint} did not answer, or broke off, for {place}: {error}")
-    if isinstance(error, BotoCoreError):
-        return StoreRefused(f"The S3 client cannot ask {endpoint} for {place}: {error} Check the FARM_S3 settings.")
+    if isinstance(error, (BotoCoreError, ValueError)):
+        return StoreRefused(f"The S3 client cannot ask {endpoint} for {place}: {error}. Check the FARM_S3 settings.")
     return StoreUnavailable(f"The connection to {endpoint} broke off for {place}: {error}")
 
 
