@@ -33,7 +33,7 @@ class BadFrame(Rejected):
     def __init__(self, number: int, reason: str) -> None:
         self.number = number
         super().__init__(
-            f"Frame {number} of the input cannot be read: {reason}. Replace this frame and submit again; "
+            f"Frame {number} of the input cannot be read: {reason.removesuffix('.')}. Replace this frame and submit again; "
             f"finished frames are kept and will not be rendered again."
         )
 

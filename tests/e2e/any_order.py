@@ -50,8 +50,11 @@ class AnyOrderFarm:
         add_model(name, folder, self.blobs)
 
     def run(self, request: JobRequest) -> JobStatus:
+        """Run a new job to its end."""
+        return self.finish(self.farm.submit(request).facts.id)
+
+    def finish(self, job: str) -> JobStatus:
         """Run a job to its end."""
-        job = self.farm.submit(request).facts.id
         held: list[Lease] = []
         while self.farm.status(job).state not in JOB_ENDED:
             while (lease := self._runner.claim()) is not None:
