@@ -33,8 +33,8 @@ class BadFrame(Rejected):
     def __init__(self, number: int, reason: str) -> None:
         self.number = number
         super().__init__(
-            f"Frame {number} of the input cannot be read: {reason.removesuffix('.')}. Replace this frame and submit again; "
-            f"finished frames are kept and will not be rendered again."
+            f"Frame {number} of the input cannot be read: {reason.removesuffix('.')}. "
+            f"Replace this frame and submit again; finished frames are kept and will not be rendered again."
         )
 
 
