@@ -97,8 +97,12 @@ class Farm:
     def act(self, job_id: str, action: str, reason: str = "", actor: str = "") -> JobStatus:
         """`pause`, `resume` or `cancel`. The decision is in the store before the ledger acts on it."""
         self.ledger.status(job_id)
-        self._decide(job_id, action, reason, actor)
-        status = self.ledger.act(job_id, action, reason, actor)
+        record = self._decide(job_id, action, reason, actor)
+        try:
+            status = self.ledger.act(job_id, action, reason, actor)
+        except Rejected:
+            self.blobs.delete([record])
+            raise
         if action == "resume":
             self.queue.send(self.ledger.ready(job_id))
             self.advance(job_id)
@@ -168,10 +172,12 @@ class Farm:
         """Send what became ready."""
         self.queue.send(offers)
 
-    def _decide(self, job_id: str, action: str, reason: str, actor: str) -> None:
+    def _decide(self, job_id: str, action: str, reason: str, actor: str) -> str:
         stamp = self._clock.now()
         record = {"action": action, "reason": reason, "actor": actor, "at": stamp}
-        self.blobs.put(keys.decision(job_id, stamp.replace(":", ""), action), compact(record), "application/json")
+        name = keys.decision(job_id, stamp.replace(":", ""), action)
+        self.blobs.put(name, compact(record), "application/json")
+        return name
 
     def _first_of(self, job: Job, user: str, key: str, body: str) -> Job:
         mine = f"{job.id} {body}"

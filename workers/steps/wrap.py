@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from farm.adapters.video import Colors, join
 
 from farm.adapters.pictures import encode_png
+from farm.adapters.video import join
 from farm.domain import keys
 from farm.domain.job import Job
 from farm.domain.plan import Plan, PlannedFrame
@@ -115,7 +115,7 @@ def _join(job: Job, tools: Tools, variation: int, folder: Path) -> None:
         tools.blobs.get_to_file(keys.video_part(job.id, variation, number), part)
         parts.append(part)
     out = folder / f"{variation}.mp4"
-    source = tools.file(tools.media(job.input.id).blob) if job.input.kind == "video" else None
-    _ = Colors
-    join(parts, source, out)
+    # A rate of the job's own: frames are shown at it, and the sound would not fit any more.
+    own_rate = job.input.kind == "video" and job.fps == job.input.fps
+    join(parts, tools.file(job.input.blob) if own_rate else None, out, job.start)
     tools.blobs.put_file(keys.video(job.id, variation), out, "video/mp4")

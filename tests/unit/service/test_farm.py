@@ -187,6 +187,15 @@ def test_a_paused_job_runs_nothing_until_it_is_resumed() -> None:
     assert world.farm.status(job).state is JobState.COMPLETED
 
 
+def test_a_decision_that_is_refused_leaves_no_trace() -> None:
+    world = World()
+    job = world.submit()
+    world.run()
+    with pytest.raises(Conflict):
+        world.farm.act(job, "pause")
+    assert not list(world.blobs.list(f"jobs/{job}/decisions/"))
+
+
 def test_an_idempotency_key_gives_the_same_job_and_refuses_another_request() -> None:
     world = World()
     first = world.farm.submit(world.request(), idempotency_key="k")
