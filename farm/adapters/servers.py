@@ -91,7 +91,8 @@ class EmbeddedRedis:
             f'requirepass "{password}"',
             "protected-mode yes",
             "daemonize no",
-            f'dir "{self._daemon.folder}"',
+            # The folder that it is started in; a path would have to be quoted.
+            "dir .",
             "appendonly yes",
             "appendfsync everysec",
             'save ""',
@@ -163,8 +164,7 @@ class EmbeddedS3:
         """
         program = find_weed()
         known = self._daemon.prepare()
-        data = self._daemon.folder / "data"
-        data.mkdir(exist_ok=True)
+        (self._daemon.folder / "data").mkdir(exist_ok=True)
         ports = _ports(known.get("ports", {}))
         key_id, secret = known.get("keys") or (f"farm{secrets.token_hex(6)}", secrets.token_urlsafe(24))
         environment = {
@@ -176,7 +176,7 @@ class EmbeddedS3:
             "S3_BUCKET": self.bucket,
         }
         self._daemon.remember(ports=ports, keys=[key_id, secret], program=str(program))
-        self._daemon.launch([str(program), "mini", f"-dir={data}", *_FIXED, *_port_options(ports)], environment)
+        self._daemon.launch([str(program), "mini", "-dir=data", *_FIXED, *_port_options(ports)], environment)
         self._daemon.wait_until(self._answers, READY_S)
 
     def stop(self, grace_s: float = GRACE_S) -> None:

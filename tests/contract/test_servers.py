@@ -26,7 +26,7 @@ def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture(scope="module")
 def own_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedS3]:
-    server = EmbeddedS3(tmp_path_factory.mktemp("own_s3"))
+    server = EmbeddedS3(tmp_path_factory.mktemp("own_s3") / 'a folder, "quoted"')
     with running(server):
         yield server
 
@@ -74,7 +74,7 @@ def test_redis_never_forgets_to_make_room_and_speaks_to_loopback_with_a_password
 def test_a_port_and_a_password_can_be_asked_for(tmp_path: Path, own_redis: EmbeddedRedis) -> None:
     port = int(own_redis.url.rsplit(":", 1)[1].split("/")[0])
     own_redis.stop()
-    server = EmbeddedRedis(tmp_path / "other", port, "open-sesame")
+    server = EmbeddedRedis(tmp_path / 'other, "quoted"', port, "open-sesame")
     with running(server):
         assert server.url == f"redis://:open-sesame@127.0.0.1:{port}/0"
 

@@ -177,7 +177,10 @@ def in_color(path: Path) -> bool:
         return bool(vector["in_image"].shape[-1] == 3)
 
 
-@pytest.mark.parametrize("path", filter(in_color, sorted(GOLDEN.glob("resize_*.npz"))), ids=lambda path: path.stem)
+RESIZED = [path for path in sorted(GOLDEN.glob("resize_*.npz")) if in_color(path)]
+
+
+@pytest.mark.parametrize("path", RESIZED, ids=lambda path: path.stem)
 def test_lanczos_is_the_original_nodes_resize_to_the_bit(path: Path) -> None:
     with np.load(path) as vector:
         image, wanted = vector["in_image"], vector["out_image"]
