@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 from celery.signals import worker_shutting_down
 
+from farm.adapters.celery_queue import GPU_CLASSES
 from farm.adapters.connect import connect
 from farm.errors import FarmError, Unavailable
 from farm.ports import WorkerStatus
@@ -119,10 +120,6 @@ def expand(queues: Sequence[str], settings: Settings) -> tuple[str, ...]:
     for queue in queues:
         names += _gpu_classes(settings) if queue == "gpu" else [queue]
     return tuple(dict.fromkeys(names))
-
-
-GPU_CLASSES = (80, 48, 24, 16, 12, 8, 0)
-"""GiB of GPU memory; a task asks for the least class that holds it."""
 
 
 def _gpu_classes(settings: Settings) -> list[str]:

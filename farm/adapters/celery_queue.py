@@ -1,0 +1,91 @@
+"""Offers to workers through Celery on Redis. Celery carries; what is done, and by whom, the ledger says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from celery import Celery
+from kombu.entity import Queue as KombuQueue
+from kombu.exceptions import OperationalError
+
+from farm.errors import Unavailable
+from farm.ports import Offer
+
+KEY_PREFIX = "farm:celery:"
+"""Before every key of Celery's: two deployments that share a database need two prefixes, one deployment has one."""
+
+GPU_CLASSES = (80, 48, 24, 16, 12, 8, 0)
+"""GiB of GPU memory in queue names `gpu.<GiB>`; a task asks for the least class that holds it, 0 is any."""
+QUEUES = ("cpu", *(f"gpu.{size}" for size in GPU_CLASSES))
+
+PUBLISH_TIMEOUT_S = 10
+"""Seconds after which a half-open connection is given up by whoever publishes."""
+
+
+def make_app(redis_url: str) -> Celery:
+    """The Celery application, the same for those who send and those who work. No connection is made yet."""
+    app = Celery("farm", broker=redis_url, set_as_current=False)
+    app.conf.update(
+        # The ledger holds results and states; a result key per task would cost 350 bytes each and nobody reads it.
+        task_ignore_result=True,
+        # JSON only: a message is names, and pickles run code.
+        task_serializer="json",
+        accept_content=["json"],
+        # A queue that nobody declared is a typing error, not a new queue.
+        task_create_missing_queues=False,
+        task_queues=[KombuQueue(name) for name in QUEUES],  # type: ignore[no-untyped-call]  # kombu is untyped
+        task_default_queue="cpu",
+        # A few connections are enough, and waiting for one must end: the API does not hang.
+        broker_pool_limit=4,
+        broker_pool_acquire_timeout=30,
+        # Run for ever: Redis may start after us, restart, or fail over to a replica (READONLY is a channel error).
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
+        # An offer that is not sent is sent again by the sweeper, so a publisher tries for a moment only.
+        task_publish_retry=True,
+        task_publish_retry_policy={"max_retries": 3, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5},
+        broker_transport_options={
+            "global_keyprefix": KEY_PREFIX,
+            # Our tasks return within a minute or keep their own lease: redelivery after an hour is only a last resort.
+            "visibility_timeout": 3600,
+            # One list per queue: priority is decided by the ledger, not by message order.
+            "priority_steps": [0],
+            "socket_keepalive": True,
+            "socket_connect_timeout": 5,
+            "socket_timeout": PUBLISH_TIMEOUT_S,
+            "health_check_interval": 25,
+            "client_name": "farm",
+        },
+    )
+    return app
+
+
+class CeleryQueue:
+    """Sends offers as Celery messages."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def send(self, offers: Sequence[Offer]) -> None:
+        """Send each offer to its queue; one that is lost is offered again by the sweeper.
+
+        Raises:
+            Unavailable: Redis cannot be reached.
+        """
+        if not offers:
+            return
+        try:
+            with self._app.producer_or_acquire() as producer:
+                for offer in offers:
+                    self._app.send_task(
+                        f"farm.{offer.kind}",
+                        kwargs={"job": offer.job, "task": offer.task, "queue": offer.queue},
+                        queue=offer.queue,
+                        producer=producer,
+                    )
+        except OperationalError as error:
+            raise Unavailable(
+                f"Offers cannot be sent, Redis does not answer: {error}. They are sent again when it does; check "
+                f"FARM_REDIS_URL if it never did."
+            ) from error
