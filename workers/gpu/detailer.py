@@ -16,7 +16,7 @@ from farm.detail.enhance import enhance
 from farm.detail.resample import Mask, resize_mask
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.engine_names import ENGINE_VERSIONS
-from farm.errors import Rejected
+from farm.errors import OutOfMemory, Rejected
 from workers.gpu.batch import Batch, OnStep
 from workers.gpu.denoiser import Context, Guidance
 from workers.gpu.faults import BadModel, ContextTooLong, NotNumbers
@@ -105,10 +105,15 @@ class DiffusersEngine:
     def detail(self, batch: Batch, on_step: OnStep) -> list[NDArray[np.uint8]]:
         """See `workers.gpu.engine.Engine`."""
         animatediff = batch.job_type is JobType.ANIMATEDIFF
-        with torch.inference_mode():
-            tools = self._tools(batch, on_step)
-            detailer = batch.detailer
-            patches = enhance(batch.crops, tools, lanczos, detailer.cycle, animatediff, detailer.inpaint_model)
+        detailer = batch.detailer
+        try:
+            with torch.inference_mode():
+                tools = self._tools(batch, on_step)
+                patches = enhance(batch.crops, tools, lanczos, detailer.cycle, animatediff, detailer.inpaint_model)
+        except OutOfMemory:
+            # What was kept for later calls must not stand in the way of a smaller batch.
+            torch.cuda.empty_cache()
+            raise
         return [to_bytes(patch) for patch in patches]
 
     def _tools(self, batch: Batch, on_step: OnStep) -> DiffusionTools:

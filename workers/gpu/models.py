@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from farm.errors import OutOfMemory
 from workers.gpu.conditioning import TextEncoder
 from workers.gpu.denoiser import Network, Prediction
 from workers.gpu.faults import BadModel, memory_errors
@@ -85,10 +86,23 @@ class ModelCache:
         if key not in self._models:
             while len(self._models) >= self._room:
                 self._models.popitem(last=False)
-            with _load_errors(folder), memory_errors(f"load the model {folder.name}"):
-                self._models[key] = load_model(folder, motion, self._device, self._dtype)
+            self._models[key] = self._load(folder, motion)
         self._models.move_to_end(key)
         return self._models[key]
+
+    def _load(self, folder: Path, motion: bool) -> Model:
+        with _load_errors(folder):
+            try:
+                with memory_errors(f"load the model {folder.name}"):
+                    return load_model(folder, motion, self._device, self._dtype)
+            except OutOfMemory:
+                if not self._models:
+                    raise
+            # The models of other jobs make room.
+            self._models.clear()
+            torch.cuda.empty_cache()
+            with memory_errors(f"load the model {folder.name}"):
+                return load_model(folder, motion, self._device, self._dtype)
 
 
 def load_model(folder: Path, motion: bool, device: torch.device, dtype: torch.dtype) -> Model:

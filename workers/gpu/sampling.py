@@ -22,7 +22,7 @@ from workers.gpu.samplers.registry import (
 from workers.gpu.schedules import schedule
 from workers.gpu.sigmas import SigmaTable
 
-LONGEST_SCHEDULE = 100_000
+LONGEST_SCHEDULE = 1_000_000
 """Steps of a full schedule, of which a run takes its part; a guard against a tiny `denoise`."""
 FULL_NOISE = 1e-5
 """How near, relatively, a run's first level must be to the model's largest to count as a start from pure noise."""
