@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from farm.adapters.servers import EmbeddedS3
 from farm.domain.detailer import JobType
 from tests.e2e import reference, shots
 from tests.e2e.any_order import AnyOrderFarm
+from tests.e2e.farm_under_test import FarmUnderTest
 from tests.e2e.shots import Handed, Shot
 
 Frames = dict[str, bytes]
@@ -42,3 +46,22 @@ def expected(shot: Shot, handed: Handed, tmp_path_factory: pytest.TempPathFactor
         return made[job_type]
 
     return frames
+
+
+@pytest.fixture(scope="session")
+def s3_keys(s3_server: EmbeddedS3) -> Iterator[EmbeddedS3]:
+    """The store of all farms, its keys in this process's environment."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [name for name in os.environ if name.startswith("FARM_")]:
+            environment.delenv(name)
+        for name, value in s3_server.environment().items():
+            if name.startswith("AWS_"):
+                environment.setenv(name, value)
+        yield s3_server
+
+
+@pytest.fixture
+def farm(s3_keys: EmbeddedS3, tmp_path: Path) -> Iterator[FarmUnderTest]:
+    """A farm with servers and no processes yet."""
+    with FarmUnderTest(tmp_path / f"farm-{uuid4().hex[:12]}", s3_keys) as started:
+        yield started

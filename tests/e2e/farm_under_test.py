@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from farm.adapters.connect import Connected, connect
 from farm.adapters.daemon import LEASH, free_port
 from farm.adapters.media import admit_path, limits_of
 from farm.adapters.model_registry import add_model
+from farm.adapters.redis_ledger import RedisLedger
 from farm.adapters.servers import EmbeddedRedis, EmbeddedS3
 from farm.client import Farm as Client
 from farm.domain.job import JobRequest
@@ -108,6 +109,7 @@ class FarmUnderTest:
         self._s3 = s3
         self._given = settings
         self.processes: list[Process] = []
+        self._open = ExitStack()
 
     def __enter__(self) -> FarmUnderTest:
         self.redis.start()
@@ -131,6 +133,9 @@ class FarmUnderTest:
         for process in self.processes:
             with suppress(ProcessLookupError, subprocess.TimeoutExpired):
                 process.kill()
+        self._open.close()
+        if isinstance(self.ledger, RedisLedger):
+            self.ledger.close()
         self.redis.stop(grace_s=0)
         if error is not None:
             error.add_note(self.logs())
@@ -161,7 +166,7 @@ class FarmUnderTest:
             "AWS_SECRET_ACCESS_KEY": secret,
             "OMP_NUM_THREADS": "1",
             "HOME": str(self.folder),
-            "PYTHONPATH": str(REPO),
+            "PYTHONPATH": os.pathsep.join([str(REPO), *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
 
     def start(self, name: str, module: str, *arguments: str, **settings: object) -> Process:
@@ -197,10 +202,10 @@ class FarmUnderTest:
         until(f"{', '.join(names)} are alive", lambda: set(names) <= {w.id for w in self.farm.workers()})
 
     def api(self) -> Client:
-        """Start the API; a client of it, not yet open to wrong keys or the like: there are none."""
+        """Start the API; a client of it, closed with the farm."""
         port = free_port()
         process = self.start("api", "farm.cli", "api", api_port=port)
-        client = Client(f"http://127.0.0.1:{port}", patience_s=60.0)
+        client = self._open.enter_context(Client(f"http://127.0.0.1:{port}", patience_s=60.0))
 
         def answers() -> bool:
             assert process.alive, self.logs()
