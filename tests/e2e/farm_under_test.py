@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from farm.adapters.connect import Connected, connect
 from farm.adapters.daemon import LEASH, free_port
@@ -262,6 +263,14 @@ class FarmUnderTest:
             return next(fits, None)
 
         return until(f"a {kind} task runs", begun)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """What a process has logged."""
+        return [json.loads(line) for line in self.log(name).splitlines() if line.startswith("{")]
+
+    def finished(self, name: str) -> list[str]:
+        """Tasks that a worker has finished, in order."""
+        return [e["task"] for e in self.events(name) if e["event"] == "finished" and e["accepted"]]
 
     def faults(self, job: str) -> list[tuple[str, str]]:
         """Failed tasks and why."""
