@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from farm.detail.enhance import CropInput
 from farm.domain.detailer import Detailer, JobType
-
-if TYPE_CHECKING:
-    from farm.detail.enhance import CropInput
 
 OnStep = Callable[[int, int], None]
 """Called after each sampler step of the batch with the step's number, from 1, and the number of all steps, cycles

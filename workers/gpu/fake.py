@@ -6,17 +6,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.detail.enhance import CropInput
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.engine_names import ENGINE_VERSIONS
 from workers.gpu.batch import Batch, OnStep
-
-if TYPE_CHECKING:
-    from farm.detail.enhance import CropInput
 
 Plane = NDArray[np.float32]
 

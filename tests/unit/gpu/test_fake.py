@@ -62,7 +62,7 @@ def test_pixels_depend_on_the_crop(other: CropInput) -> None:
     ids=str,
 )
 def test_pixels_depend_on_the_parameters(parameters: dict[str, object]) -> None:
-    assert not np.array_equal(_patch(_crop()), _patch(_crop(), **parameters))
+    assert not np.array_equal(_patch(_crop()), _patch(_crop(), JobType.MASK, **parameters))
 
 
 def test_where_the_noise_mask_is_zero_pixels_stay() -> None:

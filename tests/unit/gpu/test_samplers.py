@@ -30,7 +30,7 @@ STOCHASTIC = {name for name in SAMPLERS if any(part in name for part in ("ancest
     "ddpm"
 }
 BIASED = {"dpmpp_2s_ancestral_cfg_pp"}
-"""It mixes predictions of two levels, so that even in the limit its results have another spread. Golden rows hold it."""
+"""It mixes predictions of two levels, so that in the limit its results have another spread. A golden row holds it."""
 DETERMINISTIC = sorted(set(SAMPLERS) - STOCHASTIC - {"lcm"})
 
 
