@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from farm.domain.sampling_names import UnknownSampler
+from workers.gpu.denoiser import Context, Guidance
+from workers.gpu.faults import TooManySteps
+from workers.gpu.noise import clip_streams, crop_streams
+from workers.gpu.sampling import Painter, Sampling, sample, step_count
+from workers.gpu.sigmas import SigmaTable, betas_of
+
+TABLE = SigmaTable(betas_of({}))
+LATENTS = torch.randn((3, 4, 8, 8), generator=torch.Generator().manual_seed(0))
+TEXT = torch.zeros((1, 77, 2))
+
+
+def _painter(share: float = 0.9, scaling: float = 1.0) -> Painter:
+    """A network that takes most of its input for noise."""
+
+    def network(x: Tensor, timestep: int, text: Tensor) -> Tensor:
+        return share * x
+
+    return Painter(network, TABLE, scaling, Guidance(TEXT, TEXT, 1.0), Context(16))
+
+
+def _sampling(
+    sampler_name: str = "euler", denoise: float = 0.5, route: str = "ksampler", refiner_ratio: float | None = None
+) -> Sampling:
+    return Sampling(sampler_name, "normal", 6, denoise, "impact" if route == "impact" else "ksampler", refiner_ratio)
+
+
+@pytest.mark.parametrize("name", ["euler", "euler_ancestral", "dpmpp_2m_sde", "dpm_adaptive", "ddim", "sa_solver"])
+def test_a_crop_comes_out_as_if_it_were_alone(name: str) -> None:
+    mask = torch.rand((3, 1, 8, 8), generator=torch.Generator().manual_seed(1))
+    together = sample(LATENTS, [_painter()], _sampling(name), crop_streams([5, 6, 7]), mask)
+    for row in range(3):
+        rows = slice(row, row + 1)
+        alone = sample(LATENTS[rows], [_painter()], _sampling(name), crop_streams([5 + row]), mask[rows])
+        assert torch.equal(together[rows], alone)
+
+
+def test_a_clip_is_sampled_as_one() -> None:
+    streams = clip_streams(5, range(3), 3)
+    together = sample(LATENTS, [_painter()], _sampling("dpm_adaptive"), streams)
+    alone = sample(LATENTS[:1], [_painter()], _sampling("dpm_adaptive"), clip_streams(5, [0], 3))
+    assert not torch.equal(together[:1], alone)
+
+
+def test_outside_the_mask_the_latent_comes_back() -> None:
+    mask = torch.zeros((3, 1, 8, 8))
+    mask[..., 4:] = 1
+    result = sample(LATENTS, [_painter()], _sampling(), crop_streams([5, 6, 7]), mask)
+    assert torch.allclose(result[..., :4], LATENTS[..., :4], atol=1e-5)
+    assert not torch.allclose(result[..., 4:], LATENTS[..., 4:], atol=1e-2)
+
+
+def test_latents_are_scaled_on_the_way_in_and_out() -> None:
+    mask = torch.zeros((3, 1, 8, 8))
+    result = sample(LATENTS, [_painter(scaling=4.5)], _sampling(), crop_streams([5, 6, 7]), mask)
+    assert torch.allclose(result, LATENTS, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["euler", "heun", "dpm_adaptive", "uni_pc"])
+@pytest.mark.parametrize("refiner_ratio", [None, 0.4])
+def test_as_many_steps_are_told_as_were_foretold(name: str, refiner_ratio: float | None) -> None:
+    told: list[int] = []
+    sampling = _sampling(name, refiner_ratio=refiner_ratio)
+    painters = [_painter(), _painter()]
+    sample(LATENTS, painters, sampling, crop_streams([5, 6, 7]), on_step=told.append)
+    assert told == sorted(told)
+    assert told[-1] == step_count(sampling, [TABLE, TABLE], 3, one_stream=False)
+    if name != "dpm_adaptive":
+        assert told == [*range(1, 7)]
+
+
+def test_a_refiner_runs_the_last_steps() -> None:
+    streams = crop_streams([5, 6, 7])
+    sampling = _sampling(refiner_ratio=0.5)
+    alone = sample(LATENTS, [_painter()], _sampling(route="impact"), streams)
+    same = sample(LATENTS, [_painter(), _painter()], sampling, streams)
+    other = sample(LATENTS, [_painter(), _painter(0.5)], sampling, streams)
+    assert torch.allclose(same, alone, atol=1e-5)
+    assert not torch.allclose(other, alone, atol=1e-2)
+
+
+def test_a_refiner_without_steps_changes_nothing() -> None:
+    streams = crop_streams([5, 6, 7])
+    result = sample(LATENTS, [_painter(), _painter(0.0)], _sampling(refiner_ratio=0.0), streams)
+    assert torch.allclose(result, sample(LATENTS, [_painter()], _sampling(route="impact"), streams), atol=1e-5)
+
+
+def test_at_full_denoise_the_run_starts_as_the_model_was_trained() -> None:
+    seen: list[Tensor] = []
+
+    def network(x: Tensor, timestep: int, text: Tensor) -> Tensor:
+        seen.append(x)
+        return x
+
+    painter = Painter(network, TABLE, 1.0, Guidance(TEXT, TEXT, 1.0), Context(16))
+    sample(torch.zeros((1, 4, 64, 64)), [painter], _sampling(denoise=1.0), crop_streams([5]))
+    assert float(seen[0].std()) == pytest.approx(1, abs=0.01)
+
+
+def test_a_tiny_denoise_is_refused_before_it_fills_the_memory() -> None:
+    with pytest.raises(TooManySteps, match="Lower `steps` or raise `denoise`"):
+        sample(LATENTS, [_painter()], Sampling("euler", "normal", 10_000, 0.0001), crop_streams([5, 6, 7]))
+
+
+def test_an_unknown_sampler_is_refused() -> None:
+    with pytest.raises(UnknownSampler):
+        sample(LATENTS, [_painter()], _sampling("eulr"), crop_streams([5, 6, 7]))
