@@ -36,7 +36,9 @@ class BadSettings(Rejected):
 class Settings(BaseSettings):
     """The environment, frozen. Every field `x` is the variable `FARM_X`; an empty variable counts as not set."""
 
-    model_config = SettingsConfigDict(env_prefix="FARM_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FARM_", frozen=True, extra="ignore", env_ignore_empty=True, use_attribute_docstrings=True
+    )
 
     # --- where things are ---
 

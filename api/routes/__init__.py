@@ -1,0 +1,1 @@
+"""A file per noun: what can be asked, and what is answered."""

@@ -79,7 +79,7 @@ class Detailer(BaseModel):
     noise: Literal["independent", "shared"] = "independent"
     """`animatediff` jobs: each frame its own noise, or the noise of frame 0 for all (no flicker of its own)."""
     sampling_route: Literal["ksampler", "impact"] = "ksampler"
-    """Whose step arithmetic: ComfyUI's KSampler or the later Impact Pack's (PARITY 3.3)."""
+    """Whose step arithmetic: `ksampler`, as the nodes were first written, or `impact`, that of today's Impact Pack."""
     context_length: Annotated[int, Field(ge=1, le=128)] = 16
     """Frames that the motion module sees at once."""
     context_overlap: Annotated[int, Field(ge=0, le=127)] = 4

@@ -18,6 +18,7 @@ class SegmentRequest(Detailer):
     """A source of segments: a mask (one, or one per frame) or a SEGS document; what is set here wins over the job's."""
 
     name: SourceName
+    """For people and for outputs; names differ within a job."""
     mask: str | None = None
     """Upload URI of a picture, a sequence of pictures or a video: white is repainted."""
     segs: str | None = None
@@ -49,8 +50,11 @@ class JobRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: Annotated[str, Field(max_length=200)] = ""
+    """For people; the clip's name if left out."""
     type: JobType = JobType.MASK
+    """`mask`: each frame by itself. `animatediff`: a motion module sees neighboring frames."""
     input: InputRequest
+    """The clip."""
     segments: Annotated[tuple[SegmentRequest, ...], Field(min_length=1, max_length=64)]
     """In the order in which they are pasted."""
     detailer: Detailer = Detailer()
@@ -66,7 +70,8 @@ class JobRequest(BaseModel):
     batch_limit: Annotated[int, Field(ge=1, le=256)] = 16
     """Crops sampled in one call at the most (`mask` jobs)."""
     outputs: tuple[Output, ...] = ("video",)
-    """What to keep besides the frames."""
+    """What to keep besides the frames: `video`; per segment `cropped` (before), `cropped_refined` (after),
+    `cropped_enhanced_alpha` (after, with the paste mask as alpha)."""
     priority: Annotated[int, Field(ge=0, le=100)] = 50
     """Larger runs first."""
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 3

@@ -1,0 +1,1 @@
+"""The engine: models, schedules, samplers, crops to patches. Knows pixels, not queues."""

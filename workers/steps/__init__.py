@@ -1,0 +1,1 @@
+"""What each kind of task does, given its tools."""
