@@ -150,7 +150,7 @@ class JobStatus:
     chunks_done: int
     chunks_failed: int
     steps_done: int
-    """Sampler steps so far, of all attempts."""
+    """Sampler steps of detail tasks so far, of all attempts."""
     started: float | None
     """Server time, seconds since 1970."""
     ended: float | None
@@ -234,7 +234,8 @@ class Ledger(Protocol):
         """Lengthen leases; for each `ok`, `lost` or `canceled`."""
 
     def progress(self, lease: Lease, step: int, steps: int) -> str:
-        """Note sampler progress; `ok`, `lost` or `canceled`. Cheap: called at every step."""
+        """Note progress; `ok`, `lost` or `canceled`. Steps of detail tasks count for the job. Cheap: called at every
+        step."""
 
     def finish(
         self, lease: Lease, output: str, tasks: Sequence[NewTask] = (), frames: int = 0, seconds: float = 0.0

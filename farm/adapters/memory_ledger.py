@@ -124,7 +124,8 @@ class MemoryLedger(MemoryViews):
             if held is None:
                 return "lost"
             job, row = held
-            job.steps_done += max(0, step - row.step)
+            if row.new.kind == "detail":
+                job.steps_done += max(0, step - row.step)
             job.revision += 1
             row.step, row.steps = step, steps
             return "canceled" if job.state in CANCELING else "ok"

@@ -168,15 +168,19 @@ def test_only_the_latest_attempts_are_remembered(world: World) -> None:
     assert [attempt["error"] for attempt in history] == [f"number {number}" for number in range(5, 25)]
 
 
-def test_progress_is_counted_over_all_attempts(world: World) -> None:
+def test_sampler_steps_are_counted_over_all_attempts(world: World) -> None:
     world.open(chunks=1)
     lease = world.take("plan.0")
+    assert world.ledger.progress(lease, 7, 9) == "ok"
+    world.ledger.finish(lease, "x", [detail(0, 0)])
+    assert world.ledger.status("job").steps_done == 0, "a plan samples nothing"
+    lease = world.take("detail.0.0")
     for step in (1, 2, 2, 5):
         assert world.ledger.progress(lease, step, 20) == "ok"
-    task = world.ledger.task("job", "plan.0")
+    task = world.ledger.task("job", "detail.0.0")
     assert (task.step, task.steps) == (5, 20)
     world.ledger.fail(lease, Outcome.ERROR, "", 0.0)
-    world.ledger.progress(world.take("plan.0"), 4, 20)
+    world.ledger.progress(world.take("detail.0.0"), 4, 20)
     assert world.ledger.status("job").steps_done == 9
 
 

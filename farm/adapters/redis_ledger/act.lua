@@ -6,6 +6,7 @@ local ALREADY = {
   cancel = CANCELING,
 }
 
+even_if_full()
 local job = open_job(ARGV[3])
 if not job then
   return false

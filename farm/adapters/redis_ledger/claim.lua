@@ -1,6 +1,7 @@
 -- ARGV: worker, ttl in ms, name for a ledger without one, preferred job, task and queue (or ''), queues ...
 -- Returns {job, task, row as JSON} or nil.
 
+even_if_full()
 local worker, ttl = ARGV[3], tonumber(ARGV[4])
 local wish = { job = ARGV[6], task = ARGV[7], queue = ARGV[8] }
 

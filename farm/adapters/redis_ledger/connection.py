@@ -56,8 +56,11 @@ class WrongPassword(Unavailable):
 class Connection:
     """Runs scripts and commands; short outages are ridden out for `patience_s`."""
 
-    def __init__(self, url: str, prefix: str, patience_s: float, clock: Callable[[], float] | None) -> None:
+    def __init__(
+        self, url: str, prefix: str, patience_s: float, answer_s: float, clock: Callable[[], float] | None
+    ) -> None:
         self.prefix = prefix
+        self._answer_s = answer_s
         self._patience_s = patience_s
         self._clock = clock
         self._where = _without_password(url)
@@ -70,7 +73,7 @@ class Connection:
             url,
             decode_responses=True,
             socket_connect_timeout=CONNECT_S,
-            socket_timeout=ANSWER_S,
+            socket_timeout=answer_s,
             socket_keepalive=True,
             health_check_interval=CHECK_S,
             # Once, at once: a pooled connection may be one that a restarted server does not know any more.
@@ -117,7 +120,7 @@ class Connection:
         try:
             return question()
         except RedisError as error:
-            failure = _in_our_words(error, self._where)
+            failure = _in_our_words(error, self._where, self._answer_s)
             if failure is None:
                 raise
             raise failure from error
@@ -137,7 +140,7 @@ def _without_password(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
-def _in_our_words(error: RedisError, where: str) -> Unavailable | None:
+def _in_our_words(error: RedisError, where: str, answer_s: float) -> Unavailable | None:
     """The farm's error for one of Redis's; None for a fault of our own."""
     if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
         return WrongPassword(
@@ -145,14 +148,14 @@ def _in_our_words(error: RedisError, where: str) -> Unavailable | None:
         )
     if isinstance(error, TookTooLong):
         return Unavailable(
-            f"Redis at {where} did not answer within {ANSWER_S:g} s. Check that the server is not overloaded, "
+            f"Redis at {where} did not answer within {answer_s:g} s. Check that the server is not overloaded, "
             f"swapping or stopped (`redis-cli --latency`), and the network to it."
         )
     if isinstance(error, BusyLoadingError):
         return Unavailable(f"Redis at {where} is loading its data after a start. Wait; it answers when it is done.")
     if isinstance(error, NoConnection):
         return Unavailable(
-            f"Redis at {where} cannot be reached: {error}. Check that it runs, and the host and port in FARM_REDIS_URL."
+            f"Redis at {where} cannot be reached: {str(error).rstrip('.')}. Check that it runs, and the host and port in FARM_REDIS_URL."
         )
     text = str(error)
     if isinstance(error, ReadOnlyError) or "READONLY" in text:

@@ -1,5 +1,6 @@
 -- ARGV: job, chunk. Forgets the rows of a chunk that is done, if all of its tasks ended well.
 
+even_if_full()
 local job = open_job(ARGV[3])
 local chunk = tonumber(ARGV[4])
 if not job or not is_done(job, chunk) then

@@ -1,5 +1,6 @@
 -- ARGV: job, task, fence, output, tasks as JSON, frames, milliseconds of work. Returns what it led to, as JSON.
 
+even_if_full()
 local job = open_job(ARGV[3])
 local row = held(job, ARGV[4], ARGV[5])
 if not row then

@@ -1,5 +1,6 @@
 -- ARGV: job. Removes every key of a job, and its entries in the indexes.
 
+even_if_full()
 local job = open_job(ARGV[3])
 if not job then
   return 0

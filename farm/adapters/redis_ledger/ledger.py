@@ -21,7 +21,7 @@ from farm.adapters.ledger_rules import (
     no_task,
 )
 from farm.adapters.redis_ledger import forms
-from farm.adapters.redis_ledger.connection import Connection, whole_ms
+from farm.adapters.redis_ledger.connection import ANSWER_S, Connection, whole_ms
 from farm.domain.state import Outcome, TaskState
 from farm.ports import (
     Ended,
@@ -52,6 +52,7 @@ class RedisLedger:
         *,
         prefix: str = "farm:",
         patience_s: float = 0.0,
+        answer_s: float = ANSWER_S,
         clock: Callable[[], float] | None = None,
     ) -> None:
         """
@@ -60,9 +61,10 @@ class RedisLedger:
             prefix: begins every key, so that several farms can share a server.
             patience_s: seconds for which an outage is ridden out before Unavailable is raised; 0 for the API, whose
                 users want an answer, minutes for workers, which have nothing better to do.
+            answer_s: seconds until a command must be answered.
             clock: for tests, seconds since 1970 in place of the server's own time.
         """
-        self._connection = Connection(url, prefix, patience_s, clock)
+        self._connection = Connection(url, prefix, patience_s, answer_s, clock)
         self._run = self._connection.run
 
     def create(self, facts: JobFacts, done_chunks: Sequence[tuple[int, int]] = ()) -> bool:

@@ -18,6 +18,7 @@ local function until_now(index, time, visit)
   end
 end
 
+even_if_full()
 local expired = {}
 until_now(LEASES, now, function(job, row)
   local error = 'the lease of ' .. row.worker .. ' ran out'
