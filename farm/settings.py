@@ -80,7 +80,8 @@ class Settings(BaseSettings):
     """0: any free port."""
 
     api_keys: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
-    """Comma-separated keys that the API accepts. Empty: it asks for none."""
+    """Comma-separated keys that the API accepts, each `key` or `name:key`. Empty: it asks for none, and listens on this
+    machine only."""
 
     url: str = "http://127.0.0.1:8750"
     """Where the client finds the API."""
@@ -119,9 +120,6 @@ class Settings(BaseSettings):
     sweep_s: Annotated[float, Field(gt=0, le=60)] = 1
     """Seconds between two looks for expired leases and tasks without an offer."""
 
-    max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
-    """Tries of one task that end in an error, before it is split or given up."""
-
     backoff_s: Annotated[float, Field(ge=0, le=600)] = 2
     """Seconds before the second try; doubled for each one after it."""
 
@@ -142,10 +140,7 @@ class Settings(BaseSettings):
     """Pixels of one picture, refused before it is decoded. 100 million (12K is 80 million) take 400 MB as RGBA."""
 
     cache_dir: Path | None = None
-    """Models and frames that a worker has downloaded. Not set: `cache` inside `data_dir`."""
-
-    cache_gb: Annotated[float, Field(ge=0, le=100_000)] = 40
-    """GiB that `cache_dir` may hold: about eight models of Stable Diffusion 1.5 with their motion modules."""
+    """Models and videos that a worker has downloaded. Not set: `cache` inside `data_dir`."""
 
     @field_validator("api_keys", mode="before")
     @classmethod
