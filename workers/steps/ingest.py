@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 from typing import TypedDict
 
 import numpy as np
-from farm.adapters.video import decode_group
 from numpy.typing import NDArray
 
 from farm.adapters.pictures import decode, decode_mask
+from farm.adapters.video import decode_group
 from farm.domain import keys
 from farm.domain.job import Job
 from farm.domain.media import Group, Media
