@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 
 from celery import Celery
+from kombu.entity import Exchange
 from kombu.entity import Queue as KombuQueue
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError
+from redis.exceptions import RedisError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from farm.errors import Unavailable
+from farm.errors import Rejected, Unavailable
 from farm.ports import Offer
 
 KEY_PREFIX = "farm:celery:"
@@ -20,6 +24,24 @@ QUEUES = ("cpu", *(f"gpu.{size}" for size in GPU_CLASSES))
 
 PUBLISH_TIMEOUT_S = 10
 """Seconds after which a half-open connection is given up by whoever publishes."""
+
+_UNREACHABLE = (OperationalError, BatchPublishError, RedisError)
+"""What kombu, its batches and the client beneath raise."""
+
+
+class UnknownQueue(Rejected):
+    """An offer that no worker would ever see."""
+
+    def __init__(self, offer: Offer) -> None:
+        super().__init__(
+            f"Task {offer.task} of job {offer.job} asks for the queue {offer.queue!r}; there are {', '.join(QUEUES)}. "
+            f"Use the least GPU class that holds the task."
+        )
+
+
+def _queue(name: str) -> KombuQueue:
+    exchange = Exchange(name, type="direct")  # type: ignore[no-untyped-call]  # kombu is untyped
+    return KombuQueue(name, exchange, routing_key=name)  # type: ignore[no-untyped-call]  # kombu is untyped
 
 
 def make_app(redis_url: str) -> Celery:
@@ -33,7 +55,8 @@ def make_app(redis_url: str) -> Celery:
         accept_content=["json"],
         # A queue that nobody declared is a typing error, not a new queue.
         task_create_missing_queues=False,
-        task_queues=[KombuQueue(name) for name in QUEUES],  # type: ignore[no-untyped-call]  # kombu is untyped
+        # Each its own exchange and key: left out, Celery binds all of them to the default queue's.
+        task_queues=[_queue(name) for name in QUEUES],
         task_default_queue="cpu",
         # A few connections are enough, and waiting for one must end: the API does not hang.
         broker_pool_limit=4,
@@ -68,24 +91,48 @@ class CeleryQueue:
         self._app = app
 
     def send(self, offers: Sequence[Offer]) -> None:
-        """Send each offer to its queue; one that is lost is offered again by the sweeper.
+        """Send each offer to its queue, by the name of its task: the sender needs no code of the workers.
+
+        An offer that is lost is offered again by the sweeper, one that arrives twice does no harm; so what became of a
+        half-sent batch is not looked into.
 
         Raises:
+            Rejected: an offer names a queue that no worker has.
             Unavailable: Redis cannot be reached.
         """
+        for offer in offers:
+            if offer.queue not in QUEUES:
+                raise UnknownQueue(offer)
         if not offers:
             return
         try:
-            with self._app.producer_or_acquire() as producer:
-                for offer in offers:
-                    self._app.send_task(
-                        f"farm.{offer.kind}",
-                        kwargs={"job": offer.job, "task": offer.task, "queue": offer.queue},
-                        queue=offer.queue,
-                        producer=producer,
-                    )
-        except OperationalError as error:
+            # Twice: a pooled connection may be one that a restarted server does not know any more.
+            Retrying(stop=stop_after_attempt(2), retry=retry_if_exception_type(_UNREACHABLE), reraise=True)(
+                self._send_all, offers
+            )
+        except _UNREACHABLE as error:
+            seen = str(error.__cause__ or error).rstrip(".")
             raise Unavailable(
-                f"Offers cannot be sent, Redis does not answer: {error}. They are sent again when it does; check "
+                f"Offers cannot be sent, Redis does not take them: {seen}. They are sent again when it does; check "
                 f"FARM_REDIS_URL if it never did."
             ) from error
+
+    def _send_all(self, offers: Sequence[Offer]) -> None:
+        # One round trip for hundreds of messages: four times as fast as one each, and an API far away from its Redis
+        # does not wait for each.
+        with self._app.producer_or_acquire() as producer, producer.batch():
+            for offer in offers:
+                self._send(offer, producer)
+
+    def _send(self, offer: Offer, producer: object) -> None:
+        self._app.send_task(
+            f"farm.{offer.kind}",
+            kwargs={"job": offer.job, "task": offer.task, "queue": offer.queue},
+            queue=offer.queue,
+            producer=producer,
+            # A message stays below 1 kB: no second copy of the names for monitors, and a short id, which Celery writes
+            # three times.
+            task_id=secrets.token_hex(6),
+            argsrepr="",
+            kwargsrepr="",
+        )

@@ -155,7 +155,8 @@ def _in_our_words(error: RedisError, where: str, answer_s: float) -> Unavailable
         return Unavailable(f"Redis at {where} is loading its data after a start. Wait; it answers when it is done.")
     if isinstance(error, NoConnection):
         return Unavailable(
-            f"Redis at {where} cannot be reached: {str(error).rstrip('.')}. Check that it runs, and the host and port in FARM_REDIS_URL."
+            f"Redis at {where} cannot be reached: {str(error).rstrip('.')}. Check that it runs, and the host and port "
+            f"in FARM_REDIS_URL."
         )
     text = str(error)
     if isinstance(error, ReadOnlyError) or "READONLY" in text:
