@@ -258,7 +258,7 @@ class FarmUnderTest:
         """A task of this kind that a worker has begun: for `detail`, after its first sampler step."""
 
         def begun() -> TaskStatus | None:
-            found = self.farm.tasks(job, TaskFilter(states=(TaskState.ACTIVE,)), limit=1000)
+            found = self.rows(job, TaskState.ACTIVE)
             fits = (t for t in found if t.kind == kind and worker in ("", t.worker) and (t.step or kind != "detail"))
             return next(fits, None)
 
@@ -272,9 +272,13 @@ class FarmUnderTest:
         """Tasks that a worker has finished, in order."""
         return [e["task"] for e in self.events(name) if e["event"] == "finished" and e["accepted"]]
 
+    def rows(self, job: str, *states: TaskState) -> tuple[TaskStatus, ...]:
+        """Tasks that the ledger still holds, in these states."""
+        return self.farm.tasks(job, TaskFilter(states=states), limit=10_000)
+
     def faults(self, job: str) -> list[tuple[str, str]]:
         """Failed tasks and why."""
-        return [(t.id, t.error) for t in self.farm.tasks(job, TaskFilter(states=(TaskState.FAILED,)), limit=1000)]
+        return [(task.id, task.error) for task in self.rows(job, TaskState.FAILED)]
 
     def frames(self, job: str, folder: str = "frames") -> dict[str, bytes]:
         """A job's final pictures by file name."""
