@@ -28,7 +28,9 @@ class Codec:
         self.shift = float(vae.config.shift_factor or 0.0)
         self._device = device
         self._dtype = torch.float32 if vae.config.force_upcast or dtype == torch.float16 else dtype
-        self._vae = (vae if vae.dtype == self._dtype else vae.to(self._dtype)).to(device).eval().requires_grad_(False)
+        vae = vae if vae.dtype == self._dtype else vae.to(self._dtype)
+        # Not channels last: it would save a quarter of the time on a CPU, but is off by twice as much.
+        self._vae = vae.to(device).eval().requires_grad_(False)
 
     def encode(self, pictures: Sequence[Pixels]) -> Tensor:
         """Latents `[n, channels, h, w]` float32 of pictures `[H, W, 3]` in [0, 1]: the posterior's mode.

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 
 from farm.detail.enhance import CropInput
 from farm.domain.detailer import Detailer, JobType
@@ -13,7 +17,7 @@ from farm.errors import Canceled, CropTooSmall
 from tests.unit.gpu.demo import FOLDER
 from workers.gpu.batch import Batch
 from workers.gpu.detailer import DiffusersEngine, NoSuchDevice
-from workers.gpu.engine import Engine, open_engine
+from workers.gpu.engine import Dtype, Engine, open_engine
 from workers.gpu.faults import BadModel, ContextTooLong, NotNumbers
 
 PICTURE = np.random.default_rng(0).random((9, 12, 3), dtype=np.float32).repeat(6, axis=0).repeat(6, axis=1)
@@ -156,6 +160,44 @@ def test_an_unknown_sampler_is_refused(engine: Engine) -> None:
 def test_values_that_are_not_numbers_are_refused(engine: Engine) -> None:
     with pytest.raises(NotNumbers, match="FARM_DTYPE=fp32"):
         _patches(engine, _crops(1), prompt="(sharp:1e30)", denoise=1)
+
+
+@pytest.mark.parametrize("job_type", JobType)
+def test_an_inpaint_model_that_ignores_its_mask_paints_as_the_plain_one(
+    engine: Engine, job_type: JobType, tmp_path: Path
+) -> None:
+    folder = _inpaint_model(tmp_path / "inpaint")
+    detailer = Detailer(steps=2, cfg=1, inpaint_model=True, noise_mask_feather=0)
+    crops = _crops(2, mask=True)
+    ours, plain = (
+        engine.detail(Batch(job_type, detailer, crops, model, None, 2), lambda step, steps: None)
+        for model in (folder, FOLDER)
+    )
+    for one, other in zip(ours, plain, strict=True):
+        assert _off(one, other) < CHANNELS_OFF
+    with pytest.raises(BadModel, match="inpaint_model"):
+        engine.detail(Batch(job_type, Detailer(), crops, folder, None, 2), lambda step, steps: None)
+
+
+def _inpaint_model(folder: Path) -> Path:
+    """The embedded model, with an input for a mask and a masked picture to which it gives no weight."""
+    shutil.copytree(FOLDER, folder)
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    first = tensors["conv_in.weight"]
+    tensors["conv_in.weight"] = torch.cat([first, torch.zeros_like(first[:, :1]), torch.zeros_like(first)], dim=1)
+    save_file(tensors, weights)
+    config = json.loads((folder / "unet" / "config.json").read_text())
+    (folder / "unet" / "config.json").write_text(json.dumps(config | {"in_channels": 65}))
+    return folder
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_half_precision_paints_nearly_the_same(engine: Engine, dtype: Dtype) -> None:
+    half = open_engine("diffusers", device="cpu", dtype=dtype)
+    for job_type in JobType:
+        ours, theirs = (_patches(one, _crops(2), job_type, cfg=1.5)[0].astype(int) for one in (half, engine))
+        assert np.abs(ours - theirs).mean() < 2
 
 
 def test_a_folder_that_is_no_model_is_refused(engine: Engine, tmp_path: Path) -> None:
