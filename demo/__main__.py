@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from demo.figures import Figures, measure, segment_boxes
-from demo.pictures import before_after, sheet
-from demo.scene import FRAMES, Range, chosen, requests
+from demo.figures import Figures, Tally, segment_boxes
+from demo.pictures import Sheet, clip_frames
+from demo.scene import FRAMES, SHARP, SOFT, Range, chosen, requests
+from farm.adapters.pictures import U8
+from farm.adapters.video import encode_group, probe
 from farm.cli import logs
 from farm.cli.faults import FAILED, exit_code
 from farm.cli.show import notes, out
@@ -37,6 +40,8 @@ WORKERS = 2
 UP_S = 180.0
 """Seconds that the farm may take to come up."""
 POLL_S = 0.25
+LINE_EVERY_S = 15.0
+"""Seconds between two reports where there is no terminal."""
 STOP_S = 90.0
 """Seconds that the farm may take to end by itself."""
 KEPT = ("FARM_DEVICE", "FARM_DTYPE", "FARM_ENGINE", "FARM_FAKE_SECONDS", "FARM_TORCH_THREADS")
@@ -157,7 +162,7 @@ def to_the_end(farm: Farm, jobs: Mapping[JobType, JobAnswer]) -> dict[JobType, J
 def _until(done: Callable[[], bool], tell_lines: Callable[[], None] | None = None) -> None:
     last = time.monotonic()
     while not done():
-        if tell_lines is not None and time.monotonic() - last > 10:
+        if tell_lines is not None and time.monotonic() - last > LINE_EVERY_S:
             last = time.monotonic()
             tell_lines()
         time.sleep(POLL_S)
@@ -177,11 +182,19 @@ def fetch(farm: Farm, ended: Mapping[JobType, JobAnswer], folder: Path) -> None:
 
 
 def look(wanted: Range, folder: Path) -> dict[JobType, Figures]:
-    """Make the pictures; the figures of both jobs."""
-    frames, segs = folder / FOLDERS[JobType.ANIMATEDIFF], folder / "animatediff" / "segs.json"
-    before_after(wanted, frames, folder / "before_after.mp4")
-    sheet(wanted, frames, segment_boxes(segs), folder / "contact_sheet.png")
-    return {kind: measure(wanted, folder / name, folder / str(kind) / "segs.json") for kind, name in FOLDERS.items()}
+    """Make the pictures and count, in one pass over the clips; the figures of both jobs."""
+    tallies = {kind: Tally(folder / name, folder / str(kind) / "segs.json") for kind, name in FOLDERS.items()}
+    shown = Sheet(segment_boxes(folder / str(JobType.ANIMATEDIFF) / "segs.json"))
+
+    def pairs() -> Iterator[U8]:
+        for (number, soft), (_, sharp) in zip(clip_frames(SOFT, wanted), clip_frames(SHARP, wanted), strict=True):
+            detailed = {kind: tally.add(number, soft, sharp) for kind, tally in tallies.items()}[JobType.ANIMATEDIFF]
+            shown.add(number, soft, detailed, sharp)
+            yield np.hstack([soft, detailed])
+
+    encode_group(pairs(), probe(SOFT).look, folder / "before_after.mp4")
+    (folder / "contact_sheet.png").write_bytes(shown.png())
+    return {kind: tally.figures() for kind, tally in tallies.items()}
 
 
 def tell_failure(farm: Farm, job: JobAnswer) -> None:

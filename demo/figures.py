@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.pictures import clip_frames, finals
-from demo.scene import PARAMETERS, SHARP, SOFT, Range
+from demo.pictures import finals
+from demo.scene import PARAMETERS
 from farm.adapters.pictures import F32, U8, decode_mask, decode_rgb
 from farm.detail.blend import feather
 from farm.detail.box import Box
@@ -38,32 +38,44 @@ class Figures:
     sharp: float
 
 
-def measure(frames: Range, folder: Path, segs: Path) -> Figures:
-    """Compare a job's frames with its input and with the sharp clip.
+class Tally:
+    """Adds up the figures of one job, frame by frame."""
 
-    Args:
-        folder: the final frames.   segs: the job's SEGS document.
-    """
-    document, done = SegsDocument.model_validate_json(segs.read_bytes()), finals(folder)
-    outside = outside_changed = inside = inside_changed = 0
-    energy, area = np.zeros(3), 0
-    for (number, soft), (_, sharp) in zip(clip_frames(SOFT, frames), clip_frames(SHARP, frames), strict=True):
-        if number not in done:
-            continue
-        detailed = decode_rgb(done[number].read_bytes())
-        entries = document.frames.get(number, ())
-        painted, core = areas(entries, soft.shape[:2])
+    def __init__(self, folder: Path, segs: Path) -> None:
+        """
+        Args:
+            folder: the final frames.   segs: the job's SEGS document.
+        """
+        self.frames = finals(folder)
+        self._segs = SegsDocument.model_validate_json(segs.read_bytes())
+        self._pixels = np.zeros(4, np.int64)
+        self._energy = np.zeros(3)
+        self._area = 0
+
+    def add(self, number: int, soft: U8, sharp: U8) -> U8:
+        """Compare a frame with its input and with the sharp clip; the frame as it was detailed."""
+        detailed = decode_rgb(self.frames[number].read_bytes())
+        painted, core = areas(self._segs.frames.get(number, ()), soft.shape[:2])
         changed = (soft != detailed).any(axis=2)
-        outside += int((~painted).sum())
-        outside_changed += int((changed & ~painted).sum())
-        inside += int(painted.sum())
-        inside_changed += int((changed & painted).sum())
-        energy += [gradient_energy(picture, core) for picture in (soft, detailed, sharp)]
-        area += int(core.sum())
-    mean = energy / max(area, 1)
-    return Figures(
-        len(done), outside, outside_changed, inside, inside_changed, float(mean[0]), float(mean[1]), float(mean[2])
-    )
+        self._pixels += [(~painted).sum(), (changed & ~painted).sum(), painted.sum(), (changed & painted).sum()]
+        self._energy += [gradient_energy(picture, core) for picture in (soft, detailed, sharp)]
+        self._area += int(core.sum())
+        return detailed
+
+    def figures(self) -> Figures:
+        """The figures of all frames so far."""
+        outside, outside_changed, inside, inside_changed = (int(count) for count in self._pixels)
+        soft, detailed, sharp = (float(energy) for energy in self._energy / max(self._area, 1))
+        return Figures(
+            frames=len(self.frames),
+            outside=outside,
+            outside_changed=outside_changed,
+            inside=inside,
+            inside_changed=inside_changed,
+            soft=soft,
+            detailed=detailed,
+            sharp=sharp,
+        )
 
 
 def areas(entries: tuple[SegEntry, ...], shape: tuple[int, ...]) -> tuple[Where, Where]:
@@ -90,7 +102,12 @@ def segment_boxes(segs: Path) -> dict[int, Box]:
 
 def gradient_energy(picture: U8, where: Where) -> float:
     """Sum of squared slopes of brightness over the pixels of `where`."""
-    brightness: F32 = picture.astype(np.float32) @ LUMA
+    rows, columns = np.nonzero(where.any(axis=1))[0], np.nonzero(where.any(axis=0))[0]
+    if not len(rows):
+        return 0.0
+    # One pixel more on each side, for slopes at the edge.
+    around = np.s_[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2]
+    brightness: F32 = picture[around].astype(np.float32) @ LUMA
     down, right = np.gradient(brightness)
     energy: F32 = np.square(down) + np.square(right)
-    return float(energy[where].sum(dtype=np.float64))
+    return float(energy[where[around]].sum(dtype=np.float64))

@@ -1,4 +1,4 @@
-"""What people look at: a video of before and after, and a sheet of enlarged details."""
+"""What people look at: frames of the clips, and a sheet of enlarged details."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from demo.scene import SHARP, SOFT, Range
-from farm.adapters.pictures import U8, decode_rgb, encode_png
+from demo.scene import Range
+from farm.adapters.pictures import U8, encode_png
 from farm.adapters.sheets import contact_sheet
-from farm.adapters.video import decode_group, encode_group, probe
+from farm.adapters.video import decode_group, probe
 from farm.detail.box import Box
 
 ROWS = 5
@@ -36,37 +36,25 @@ def finals(folder: Path) -> dict[int, Path]:
     return {int(path.stem): path for path in sorted(folder.glob("*.png"))}
 
 
-def before_after(frames: Range, folder: Path, out: Path) -> None:
-    """A video of input and output side by side."""
-    done = finals(folder)
+class Sheet:
+    """A picture with a row for each of some frames: soft, detailed and sharp, enlarged at the segment."""
 
-    def pairs() -> Iterator[U8]:
-        for number, before in clip_frames(SOFT, frames):
-            if number in done:
-                yield np.hstack([before, decode_rgb(done[number].read_bytes())])
+    def __init__(self, boxes: Mapping[int, Box]) -> None:
+        """
+        Args:
+            boxes: frame number -> what to show of it.
+        """
+        self._boxes = {number: boxes[number] for number in spread(sorted(boxes), ROWS)}
+        self._rows: list[list[U8]] = []
 
-    encode_group(pairs(), probe(SOFT).look, out)
+    def add(self, number: int, soft: U8, detailed: U8, sharp: U8) -> None:
+        """Take in a frame; only those that are shown are kept."""
+        if number in self._boxes:
+            self._rows.append([enlarged(picture, self._boxes[number]) for picture in (soft, detailed, sharp)])
 
-
-def sheet(frames: Range, folder: Path, boxes: Mapping[int, Box], out: Path) -> None:
-    """A picture with a row for each of some frames: soft, detailed and sharp, enlarged at the segment.
-
-    Args:
-        boxes: frame number -> what to show of it; frames without one are left out.
-    """
-    done = finals(folder)
-    numbers = spread([number for number in done if number in boxes], ROWS)
-    wanted = set(numbers)
-    soft = {number: pixels for number, pixels in clip_frames(SOFT, frames) if number in wanted}
-    sharp = {number: pixels for number, pixels in clip_frames(SHARP, frames) if number in wanted}
-    rows = [
-        [
-            enlarged(picture, boxes[number])
-            for picture in (soft[number], decode_rgb(done[number].read_bytes()), sharp[number])
-        ]
-        for number in numbers
-    ]
-    out.write_bytes(encode_png(contact_sheet(rows, TITLES)))
+    def png(self) -> bytes:
+        """The sheet."""
+        return encode_png(contact_sheet(self._rows, TITLES))
 
 
 def spread(numbers: Sequence[int], count: int) -> list[int]:
