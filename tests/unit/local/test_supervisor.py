@@ -51,7 +51,7 @@ def test_a_child_that_dies_is_started_again_after_a_pause_that_grows(tmp_path: P
 
 
 def test_a_child_that_ends_at_once_when_asked_is_not_killed(tmp_path: Path, supervisor: Supervisor) -> None:
-    code = "import signal as s, sys; s.signal(15, lambda *_: sys.exit(print('bye'))); print('on', flush=True); s.pause()"
+    code = "import signal as s; s.signal(15, lambda *_: exit(print('bye'))); print('on', flush=True); s.pause()"
     child = spec(tmp_path, code)
     supervisor.start(child)
     eventually(lambda: child.log.exists() and "on" in child.log.read_text())
