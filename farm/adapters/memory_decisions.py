@@ -57,7 +57,8 @@ def retry(
     for row in finals:
         change.remove(row)
     if job.over:
-        job.state, job.ended = JobState.ACTIVE, 0
+        # Not swept for longest, since it was not open: the next sweep looks at it first.
+        job.state, job.ended, job.swept = JobState.ACTIVE, 0, 0
         change.share_from_here(line)
     count = bad_finals + sum(row.counted for row in change.reset(roots))
     job.activity = words

@@ -188,10 +188,10 @@ def test_a_canceled_job_can_be_taken_up_again(world: World) -> None:
     world.do("plan.0", [detail(0, 0)])
     lease = world.take("plan.1")
     world.ledger.act("job", "cancel", "", "")
-    world.ledger.finish(lease, "x")
+    world.ledger.finish(lease, "x", [detail(1, 0)])
     count, offers = world.ledger.retry("job", EVERYTHING, "", "")
-    assert (count, names(offers)) == (5, ["detail.0.0", "paste.1"])
-    assert len(world.run_all()) == 5
+    assert (count, names(offers)) == (6, ["detail.0.0", "detail.1.0"])
+    assert len(world.run_all()) == 6
     assert world.ledger.status("job").chunks_done == 2
 
 
@@ -251,12 +251,24 @@ def test_a_task_in_hand_goes_back_to_waiting_if_what_it_waited_for_was_retried(w
 
 
 def test_a_last_task_may_wait_for_others_and_be_added_again(world: World) -> None:
-    last = NewTask("wrap.0", "encode", "cpu", final=True, waits=("encode.0",))
-    world.ledger.create(job_facts(chunks=1))
-    world.ledger.extend("job", [*chunk_tasks(0), last], 1)
+    last = NewTask("wrap.0", "encode", "cpu", final=True, waits=("encode.0", "encode.1"))
+    world.ledger.create(job_facts(chunks=2))
+    world.ledger.extend("job", [*chunk_tasks(0), *chunk_tasks(1), last], 2)
     world.ledger.fail(world.take("plan.0"), Outcome.ERROR, "broken", None)
     assert world.ledger.status("job").state is JobState.FAILED
     world.ledger.retry("job", EVERYTHING, "", "")
-    world.ledger.extend("job", [last], 1)
+    assert world.ledger.sweep(1000).jobs == ("job",)
+    world.ledger.extend("job", [last], 2)
+    for task in ("plan.0", "paste.0", "encode.0"):
+        world.do(task)
+    assert world.state("wrap.0") is TaskState.DEPEND, "it waits for the second chunk too"
     assert world.run_all(details=0)[-1] == "wrap.0"
     assert world.ledger.status("job").state is JobState.COMPLETED
+
+
+def test_a_last_task_that_is_ready_while_others_are_retried_is_taken_back(world: World) -> None:
+    world.open(chunks=1)
+    world.ledger.fail(world.take("plan.0"), Outcome.ERROR, "broken", None)
+    assert names(world.ledger.extend("job", [WRAP], 1)) == ["wrap.0"]
+    world.ledger.retry("job", EVERYTHING, "", "")
+    assert world.run_all(details=0) == ["plan.0", "paste.0", "encode.0"]

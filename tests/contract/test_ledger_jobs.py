@@ -158,6 +158,15 @@ def test_a_finished_chunk_is_not_opened_again_by_a_process_that_was_asleep(world
     assert world.states() == {}
 
 
+def test_a_chunk_that_is_done_but_for_a_straggler_is_not_dropped(world: World) -> None:
+    world.open(chunks=1)
+    world.ledger.extend("job", [NewTask("thumbs.0", "paste", "gpu.80", 0)], 1)
+    world.run_all()
+    assert world.ledger.chunk_states("job", [0]) == {0: "done"}
+    world.ledger.drop("job", 0)
+    assert "plan.0" in world.states()
+
+
 def test_a_chunk_that_failed_is_not_dropped(world: World) -> None:
     world.open(chunks=1)
     world.ledger.fail(world.take("plan.0"), Outcome.ERROR, "broken", None)

@@ -137,6 +137,15 @@ def test_a_new_job_has_no_claim_on_the_past(world: World) -> None:
     assert order == ["job1", "job2", "job1", "job2"]
 
 
+def test_among_equals_that_had_as_much_the_older_job_goes_first(world: World) -> None:
+    world.ledger.create(job_facts("job2"))
+    world.ledger.extend("job2", [task("a.0", queue=CPU)], 1)
+    world.ledger.create(job_facts("job1"))
+    world.ledger.extend("job1", [task("a.0", queue=GPU)], 1)
+    order = [lease.job for _ in range(2) if (lease := world.claim(CPU, GPU))]
+    assert order == ["job1", "job2"]
+
+
 def test_within_a_job_earlier_chunks_go_first(world: World) -> None:
     world.ledger.create(job_facts(chunks=12))
     world.ledger.extend("job", [task for n in (11, 2, 0) for task in chunk_tasks(n)], 12)
