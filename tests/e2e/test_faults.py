@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from farm.domain.detailer import JobType
+from farm.domain.state import JobState, TaskState
 from tests.e2e.conftest import Expected
 from tests.e2e.farm_under_test import FarmUnderTest
 from tests.e2e.faulty_worker import CRASH_POINTS
@@ -45,3 +46,13 @@ def test_workers_that_die_one_after_the_other_at_every_point_lose_nothing(
     status = farm.wait(job)
     assert differing(expected(JobType.ANIMATEDIFF), farm.frames(job)) == []
     assert (status.frames_done, status.chunks_done) == (shot.frames, status.facts.chunks)
+
+
+@pytest.mark.slow
+def test_a_worker_with_another_engine_renders_nothing_under_the_jobs_keys(farm: FarmUnderTest, shot: Shot) -> None:
+    farm.workers(1, engine="diffusers")
+    job = farm.submit(request(hand_in(shot, farm), JobType.MASK, max_attempts=1))
+    farm.wait(job, JobState.FAILED)
+    errors = [task.error for task in farm.rows(job, TaskState.FAILED) if task.kind == "detail"]
+    assert any("FARM_ENGINE" in error and "fake" in error for error in errors), errors
+    assert farm.names("patches/") == farm.names("done/") == set()

@@ -79,7 +79,16 @@ def member(crop: int) -> str:
 
 
 def load(task: Task, tools: Tools) -> Loaded:
-    """Read frames, masks and the patches below; paste those; cut the crops."""
+    """Read frames, masks and the patches below; paste those; cut the crops.
+
+    Raises:
+        Unavailable: this worker's engine is not the one that the job's keys were made for.
+    """
+    if tools.engine.name != task.job.engine:
+        raise Unavailable(
+            f"This worker runs the engine {tools.engine.name!r}; job {task.job.id} was submitted for "
+            f"{task.job.engine!r}. Set one FARM_ENGINE for the API and all workers, and run one version of the farm."
+        )
     plan = tools.plan(task.job.id, task.chunk)
     detail = plan.task(task.id)
     masks = load_masks(tools, plan)
