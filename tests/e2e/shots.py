@@ -81,11 +81,14 @@ def mask(name: str, frame: int) -> U8:
     return levels
 
 
-def make_shot(folder: Path, frames: int, first: int = 1, names: str = "{:04d}.png") -> Shot:
-    """Write a clip of `frames` pictures, a mask per frame for each disk, and a model that only the fake engine takes.
+def make_shot(
+    folder: Path, frames: int, *, first: int = 1, names: str = "{:04d}.png", model: Path | None = None
+) -> Shot:
+    """Write a clip of `frames` pictures and a mask per frame for each disk.
 
     Args:
         first: number of the first picture.   names: of the clip's pictures, given their number.
+        model: a model's folder; one that only the fake engine takes, if left out.
     """
     clip = folder / "clip"
     clip.mkdir(parents=True)
@@ -97,7 +100,7 @@ def make_shot(folder: Path, frames: int, first: int = 1, names: str = "{:04d}.pn
         masks[name].mkdir()
         for frame in range(frames):
             (masks[name] / f"{first + frame:04d}.png").write_bytes(encode_png(mask(name, frame)))
-    return Shot(clip, masks, make_model(folder / "model"), frames)
+    return Shot(clip, masks, model or make_model(folder / "model"), frames)
 
 
 def make_model(folder: Path) -> Path:
