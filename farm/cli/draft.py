@@ -147,13 +147,14 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
     def sent(address: str, purpose: str) -> str:
         return address if _is_farms(address) else media(address, purpose)
 
+    uri = sent(draft["input"]["uri"], "input")
     segments = []
     for segment in draft["segments"]:
         kind = "segs" if "segs" in segment else "mask"
         segments.append({**segment, kind: sent(segment[kind], segment["name"])})
     complete = {
         **draft,
-        "input": {**draft["input"], "uri": sent(draft["input"]["uri"], "input")},
+        "input": {**draft["input"], "uri": uri},
         "segments": segments,
         "model": model(draft.get("model") or JobRequest.model_fields["model"].default),
         **({"refiner": model(draft["refiner"])} if draft.get("refiner") else {}),
