@@ -53,6 +53,10 @@ class Unavailable(FarmError):
     """A service or a machine failed; the same request may succeed later."""
 
 
+class Damaged(FarmError):
+    """What was read is not what was written; it is tried again, a few times."""
+
+
 class LeaseLost(Unavailable):
     """This worker's lease on a task has ended; whatever it made is not used."""
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from farm.adapters.model_folder import fetch
-
 from farm.domain import keys
 from farm.domain.job import Job
 from farm.domain.media import Media

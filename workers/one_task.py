@@ -4,11 +4,9 @@ way to put a step under a debugger. What it makes is stored, but nobody is told:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from farm.adapters.connect import store_address
 from farm.adapters.stores import open_store
 from farm.errors import Rejected
 from farm.settings import Settings
@@ -33,11 +31,10 @@ def run_one(order: TaskOrder, settings: Settings, on_step: Callable[[int, int], 
     Raises:
         NotFound: no such job, or its chunk is not planned yet.   Rejected: as the step does.
     """
-    blobs = open_store(store_address(settings), settings)
-    cache = settings.cache_dir or settings.data_dir / "cache"
+    blobs = open_store(settings.store_uri(), settings)
     tools = Tools(
         blobs,
-        Path(cache),
+        settings.cache_folder(),
         lambda: open_engine(
             settings.engine, settings.device, settings.dtype, settings.torch_threads, settings.fake_seconds
         ),

@@ -7,9 +7,9 @@ import queue
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from farm.errors import FarmError
 from farm.ports import Lease
 from workers.context import Task
 from workers.steps import detail
@@ -80,35 +80,25 @@ class GpuPipeline:
 
     def _load_one(self, lease: Lease, ahead: queue.Queue[_Ready | None]) -> None:
         started = time.monotonic()
-        try:
+
+        def load() -> _Ready:
             task = self._runner.task(lease)
-            loaded = detail.load(task, self._runner.tools)
-        except FarmError as error:
-            self._runner.failed(lease, error)
-        except Exception as error:  # noqa: BLE001 - as in Runner.run: an unforeseen error ends the attempt
-            self._runner.failed(lease, error)
-        else:
-            ahead.put(_Ready(lease, task, loaded, started))
+            return _Ready(lease, task, detail.load(task, self._runner.tools), started)
+
+        ready = self._runner.attempt(lease, load)
+        if ready is not None:
+            ahead.put(ready)
 
     def _compute(self, ready: _Ready, behind: queue.Queue[_Made | None]) -> None:
-        try:
-            self._runner.heartbeat.check(ready.lease)
-            patches = detail.work(ready.task, self._runner.tools, ready.loaded)
-        except FarmError as error:
-            self._runner.failed(ready.lease, error)
-        except Exception as error:  # noqa: BLE001 - as in Runner.run: an unforeseen error ends the attempt
-            self._runner.failed(ready.lease, error)
-        else:
+        tools = self._runner.tools
+        patches = self._runner.attempt(ready.lease, lambda: detail.work(ready.task, tools, ready.loaded))
+        if patches is not None:
             behind.put(_Made(ready, patches))
 
     def _store(self, behind: queue.Queue[_Made | None]) -> None:
         while (made := behind.get()) is not None:
-            lease = made.ready.lease
-            try:
-                self._runner.heartbeat.check(lease)
-                result = detail.store(self._runner.tools, made.ready.loaded, made.patches)
-                self._runner.finished(lease, result, time.monotonic() - made.ready.started)
-            except FarmError as error:
-                self._runner.failed(lease, error)
-            except Exception as error:  # noqa: BLE001 - as in Runner.run: an unforeseen error ends the attempt
-                self._runner.failed(lease, error)
+            self._runner.attempt(made.ready.lease, partial(self._store_one, made))
+
+    def _store_one(self, made: _Made) -> None:
+        result = detail.store(self._runner.tools, made.ready.loaded, made.patches)
+        self._runner.finished(made.ready.lease, result, time.monotonic() - made.ready.started)

@@ -7,7 +7,6 @@ import secrets
 import socket
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 import structlog
 from celery.signals import worker_shutting_down
@@ -45,8 +44,7 @@ class WorkerProcess:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         connected = connect(settings, PATIENCE_S)
         self.queues = expand(queues, settings)
-        cache = settings.cache_dir or settings.data_dir / "cache"
-        self.tools = Tools(connected.blobs, Path(cache), self._open_engine, settings.max_pixels)
+        self.tools = Tools(connected.blobs, settings.cache_folder(), self._open_engine, settings.max_pixels)
         on_gpu = any(queue.startswith("gpu") for queue in self.queues) and not _on_cpu(settings)
         self.pace = Pace(
             settings.lease_ttl_s,

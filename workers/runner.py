@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
@@ -22,6 +23,10 @@ from workers.pipeline import GpuPipeline
 from workers.steps.registry import run_step
 
 log = structlog.get_logger()
+T = TypeVar("T")
+
+OUTAGE_S = 5.0
+"""Seconds until a task that met an outage is tried again; that costs it no attempt."""
 
 
 @dataclass(frozen=True)
@@ -136,15 +141,21 @@ class Runner:
     def run(self, lease: Lease) -> int:
         """Run one task from start to end."""
         started = time.monotonic()
+        result = self.attempt(lease, lambda: run_step(self.task(lease), self.tools))
+        if result is not None:
+            self.attempt(lease, lambda: self.finished(lease, result, time.monotonic() - started))
+        return 1
+
+    def attempt(self, lease: Lease, part: Callable[[], T]) -> T | None:
+        """Do a part of a task; where it fails the attempt has ended, reported, and None is returned."""
         try:
-            result = run_step(self.task(lease), self.tools)
+            self.heartbeat.check(lease)
+            return part()
         except FarmError as error:
             self.failed(lease, error)
         except Exception as error:  # noqa: BLE001 - the one place where an unforeseen error becomes an attempt's end
             self.failed(lease, error)
-        else:
-            self.finished(lease, result, time.monotonic() - started)
-        return 1
+        return None
 
     def task(self, lease: Lease) -> Task:
         """A lease as a step sees it."""
@@ -164,8 +175,11 @@ class Runner:
 
     def finished(self, lease: Lease, result: StepResult, seconds: float) -> None:
         """Commit a task's result; offer what became ready."""
-        ended = self.farm.ledger.finish(lease, result.output, result.tasks, result.frames, seconds)
-        self.heartbeat.release(lease)
+        try:
+            ended = self.farm.ledger.finish(lease, result.output, result.tasks, result.frames, seconds)
+        finally:
+            # Also where nobody heard of it: then the lease must run out, not be kept alive for ever.
+            self.heartbeat.release(lease)
         log.info("finished", job=lease.job, task=lease.task, seconds=round(seconds, 3), accepted=ended.accepted)
         self._follow(lease, ended)
 
@@ -177,22 +191,33 @@ class Runner:
         self.heartbeat.release(lease)
         if outcome is Outcome.SUPERSEDED:
             return
-        delay = self.pace.backoff * 2 ** (lease.attempt - 1) if again else None
+        delay = self._delay(lease, error) if again else None
         try:
-            self._follow(lease, self.farm.ledger.fail(lease, outcome, text, delay))
+            ended = self.farm.ledger.fail(lease, outcome, text, delay)
         except Unavailable as unreachable:
             # Nobody hears of it now; the lease runs out and the task goes to another worker.
             log.error("attempt_end_not_reported", job=lease.job, task=lease.task, error=str(unreachable))
+            return
+        self._follow(lease, ended)
 
     def hand_back(self, lease: Lease) -> None:
         """Return a lease that was not worked on; it costs no attempt."""
         self.heartbeat.release(lease)
         self._follow(lease, self.farm.ledger.fail(lease, Outcome.INTERRUPTED, "handed back", 0.0))
 
+    def _delay(self, lease: Lease, error: BaseException) -> float:
+        if judge(error)[0] is Outcome.INTERRUPTED:
+            return OUTAGE_S
+        return float(self.pace.backoff * 2 ** (lease.attempt - 1))
+
     def _follow(self, lease: Lease, ended: Ended) -> None:
-        self.farm.offer(ended.offers)
-        if ended.chunk_ended and not ended.job_ended:
-            self.farm.advance(lease.job)
+        """Offer what became ready, let the next chunk in; the sweeper does what cannot be done now."""
+        try:
+            self.farm.offer(ended.offers)
+            if ended.chunk_ended and not ended.job_ended:
+                self.farm.advance(lease.job)
+        except Unavailable as error:
+            log.warning("left_to_the_sweeper", job=lease.job, task=lease.task, error=str(error))
 
 
 def judge(error: BaseException) -> tuple[Outcome, bool]:
@@ -203,4 +228,6 @@ def judge(error: BaseException) -> tuple[Outcome, bool]:
         return Outcome.SUPERSEDED, False
     if isinstance(error, OutOfMemory):
         return Outcome.OOM, True
+    if isinstance(error, Unavailable):
+        return Outcome.INTERRUPTED, True  # the store's or Redis's fault: minutes of outage cost no attempt
     return Outcome.ERROR, not isinstance(error, Rejected)

@@ -25,15 +25,6 @@ class Connected:
     queue: Queue
 
 
-def store_address(settings: Settings) -> str:
-    """Where the farm's objects lie. Raises MissingSetting."""
-    if settings.store is not None:
-        return settings.store
-    if settings.s3_bucket is None:
-        raise MissingSetting("s3_bucket", "farm")
-    return f"s3://{settings.s3_bucket}/{settings.s3_prefix}".rstrip("/")
-
-
 def connect(settings: Settings, patience_s: float = 0.0) -> Connected:
     """The farm of these settings. No request is made yet.
 
@@ -42,7 +33,7 @@ def connect(settings: Settings, patience_s: float = 0.0) -> Connected:
     """
     if settings.redis_url is None:
         raise MissingSetting("redis_url", "redis://:password@host:6379/0")
-    blobs = open_store(store_address(settings), settings)
+    blobs = open_store(settings.store_uri(), settings)
     ledger = RedisLedger(settings.redis_url, patience_s=patience_s)
     queue = CeleryQueue(make_app(settings.redis_url))
     farm = Farm(

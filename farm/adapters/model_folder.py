@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from farm.errors import NotFound, Rejected, Unavailable
+from farm.errors import Damaged, NotFound, Rejected
 from farm.ports import Blobs
 
 WANTED = frozenset({".json", ".txt", ".safetensors", ".model"})
@@ -107,7 +107,7 @@ def fetch(model_hash: str, blobs: Blobs, cache: Path) -> Path:
     Several processes may fetch the same model into one cache: the folder appears at once, complete.
 
     Raises:
-        NotFound: the store has no such model.   Unavailable: a file arrived damaged.
+        NotFound: the store has no such model.   Damaged: a file arrived damaged.
     """
     folder = cache / model_hash
     if folder.is_dir():
@@ -135,7 +135,7 @@ def _fetch_file(file: ModelFile, blobs: Blobs, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     blobs.get_to_file(blob_name(file.sha256), path)
     if _sha256(path) != file.sha256:
-        raise Unavailable(f"The model's file {file.path!r} arrived damaged; it is fetched again.")
+        raise Damaged(f"The model's file {file.path!r} arrived damaged; it is fetched again.")
 
 
 def _walk(folder: Path) -> Iterator[Path]:

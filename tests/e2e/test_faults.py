@@ -7,9 +7,8 @@ import signal
 import pytest
 
 from farm.domain.detailer import JobType
-from farm.domain.state import JobState, TaskState
 from tests.e2e.conftest import Expected
-from tests.e2e.farm_under_test import FarmUnderTest
+from tests.e2e.farm_under_test import FarmUnderTest, until
 from tests.e2e.faulty_worker import CRASH_POINTS
 from tests.e2e.reference import differing
 from tests.e2e.shots import Shot, hand_in, request
@@ -49,10 +48,15 @@ def test_workers_that_die_one_after_the_other_at_every_point_lose_nothing(
 
 
 @pytest.mark.slow
-def test_a_worker_with_another_engine_renders_nothing_under_the_jobs_keys(farm: FarmUnderTest, shot: Shot) -> None:
-    farm.workers(1, engine="diffusers")
+def test_a_worker_with_another_engine_leaves_the_job_to_one_that_has_it(
+    farm: FarmUnderTest, shot: Shot, expected: Expected
+) -> None:
+    (wrong,) = farm.workers(1, engine="diffusers")
     job = farm.submit(request(hand_in(shot, farm), JobType.MASK, max_attempts=1))
-    farm.wait(job, JobState.FAILED)
-    errors = [task.error for task in farm.rows(job, TaskState.FAILED) if task.kind == "detail"]
-    assert any("FARM_ENGINE" in error and "fake" in error for error in errors), errors
+    said = until("the refusal", lambda: [t.error for t in farm.rows(job) if "FARM_ENGINE" in t.error] or None)
+    assert all("fake" in error for error in said)
     assert farm.names("patches/") == farm.names("done/") == set()
+    wrong.kill()
+    farm.worker("right")
+    farm.wait(job)
+    assert differing(expected(JobType.MASK), farm.frames(job)) == []

@@ -18,7 +18,7 @@ from farm.domain import keys
 from farm.domain.detailer import JobType
 from farm.domain.job import Job
 from farm.domain.plan import Crop, DetailTask, PatchRef, Plan
-from farm.errors import Unavailable
+from farm.errors import Damaged, Unavailable
 from farm.service.documents import compact
 from workers.context import StepResult, Task, Tools
 from workers.gpu.batch import Batch
@@ -54,13 +54,13 @@ class PatchReader:
         """The patch with its feathered paste mask.
 
         Raises:
-            Unavailable: its task has committed nothing yet.
+            Damaged: its task has committed nothing yet.
         """
         task = self._tasks[ref.task]
         crop = task.crops[ref.crop]
         name = outputs.get(ref.task)
         if not name:
-            raise Unavailable(f"Task {ref.task} has no patches yet; the task that reads them runs again.")
+            raise Damaged(f"Task {ref.task} has no patches yet; the task that reads them runs again.")
         pixels = decode(self._tools.object(name, unpack)[member(ref.crop)])
         mask = self.paste_mask(crop, self._job.source(task.source).detailer.feather)
         return Patch(from_bytes(pixels), mask, Box(*crop.region))

@@ -13,7 +13,7 @@ from farm.adapters.pictures import U8, decode_rgb
 from farm.adapters.video import Look, encode_group, probe
 from farm.domain import keys
 from farm.domain.job import Job
-from farm.errors import Unavailable
+from farm.errors import Damaged
 from workers.context import StepResult, Task, Tools
 
 
@@ -21,7 +21,7 @@ def encode(task: Task, tools: Tools) -> StepResult:
     """Write `parts/b<variation>/<n>.mp4`.
 
     Raises:
-        Unavailable: a final frame is not the one that the chunk's document lists; the chunk is pasted again.
+        Damaged: a final frame is not the one that the chunk's document lists; the chunk is pasted again.
     """
     job = task.job
     document = tools.json(keys.chunk(job.id, task.chunk))
@@ -49,6 +49,6 @@ def _frames(task: Task, tools: Tools, frames: list[dict[str, Any]]) -> Iterator[
     for count, frame in enumerate(frames):
         data = tools.blobs.get(frame["object"])
         if hashlib.sha256(data).hexdigest() != frame["sha256"]:
-            raise Unavailable(f"{frame['object']} is not the frame that was committed; it is read again.")
+            raise Damaged(f"{frame['object']} is not the frame that was committed; it is read again.")
         task.progress(count, len(frames))
         yield decode_rgb(data, tools.max_pixels)
