@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
-from farm.adapters.model_folder import ModelManifest, upload
-from farm.domain.job import ModelRef
+from farm.adapters.model_folder import ModelManifest, blob_name, upload
+from farm.domain.detailer import Detailer
+from farm.domain.job import ModelRef, Recommended
 from farm.errors import NotFound, Rejected
 from farm.ports import Blobs
 
@@ -35,11 +37,24 @@ def name_model(name: str, model_hash: str, blobs: Blobs) -> ModelRef:
         raise NotFound(f"The store holds no model {model_hash!r}. Upload its files first.")
     manifest = ModelManifest.model_validate_json(blobs.get(document))
     has_motion = any(file.path.startswith("motion_adapter/") for file in manifest.files)
-    ref = ModelRef(name=name, hash=model_hash, has_motion=has_motion)
+    ref = ModelRef(name=name, hash=model_hash, has_motion=has_motion, recommended=_recommended(manifest, blobs))
     data = ref.model_dump_json().encode()
     blobs.put(f"models/refs/{model_hash}.json", data, "application/json")
     blobs.put(f"models/names/{name}.json", data, "application/json")
     return ref
+
+
+def _recommended(manifest: ModelManifest, blobs: Blobs) -> Recommended:
+    """The parameters that the model's `farm.json` recommends. Raises Rejected for what is no parameter."""
+    found = [file for file in manifest.files if file.path == "farm.json"]
+    if not found:
+        return {}
+    try:
+        said: Recommended = json.loads(blobs.get(blob_name(found[0].sha256))).get("recommended", {})
+        Detailer.model_validate(said)
+    except ValueError as error:
+        raise Rejected(f"The model's farm.json recommends what cannot be: {error}. Correct it.") from None
+    return said
 
 
 def _check(name: str) -> None:

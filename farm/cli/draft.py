@@ -127,6 +127,13 @@ def _is_farms(address: str) -> bool:
     return address.startswith(FARM_ADDRESSES)
 
 
+def _model(draft: Draft, model: Callable[[str], str]) -> Draft:
+    """The model's address; left out where none was named, since the farm then uses what its own one recommends."""
+    default = JobRequest.model_fields["model"].default
+    address = model(draft.get("model") or default)
+    return {} if not draft.get("model") and address == default else {"model": address}
+
+
 def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[str], str]) -> JobRequest:
     """The request that a draft stands for, its files handed in.
 
@@ -156,7 +163,7 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
         **draft,
         "input": {**draft["input"], "uri": uri},
         "segments": segments,
-        "model": model(draft.get("model") or JobRequest.model_fields["model"].default),
+        **_model(draft, model),
         **({"refiner": model(draft["refiner"])} if draft.get("refiner") else {}),
     }
     return _request(complete)

@@ -98,6 +98,10 @@ class Source(BaseModel):
     detailer: Detailer
 
 
+Recommended = dict[str, bool | int | float | str]
+"""Parameters by name."""
+
+
 class ModelRef(BaseModel):
     """A model by its content."""
 
@@ -107,6 +111,8 @@ class ModelRef(BaseModel):
     hash: str
     """sha256 (hex) over the folder's files."""
     has_motion: bool = False
+    recommended: Recommended = {}
+    """Parameters that suit it, from its `farm.json`; used where a job names no model, else only spoken of."""
 
 
 class Job(BaseModel):

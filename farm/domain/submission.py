@@ -18,6 +18,8 @@ DEFAULT_CHUNK = {JobType.MASK: 16, JobType.ANIMATEDIFF: 48}
 """Frames of a chunk that a job delivers at once."""
 DEFAULT_FPS = Fraction(25)
 """Frames per second of the video made of pictures."""
+_WORDS = frozenset({"prompt", "negative"})
+"""Parameters that are a matter of taste."""
 _RANGE = re.compile(r"^\s*(-?\d+)\s*(?:-\s*(-?\d+)\s*)?$")
 
 
@@ -46,7 +48,9 @@ def complete(request: JobRequest, registry: Registry, *, job_id: str, created: s
     start, end = frame_range(clip, request.input.frames)
     model = registry.model(request.model)
     refiner = registry.model(request.refiner) if request.refiner else None
-    sources = tuple(_source(request, segment, registry, clip, start, end) for segment in request.segments)
+    # Who names no model wants a result that looks well, who names one wants the node's own numbers.
+    advised = Detailer.model_validate(model.recommended if "model" not in request.model_fields_set else {})
+    sources = tuple(_source(request, segment, registry, clip, (start, end), advised) for segment in request.segments)
     if request.type is JobType.ANIMATEDIFF and not model.has_motion:
         raise Rejected(
             f"Model {model.name!r} has no motion module, which an `animatediff` job needs. "
@@ -72,7 +76,7 @@ def complete(request: JobRequest, registry: Registry, *, job_id: str, created: s
         outputs=request.outputs,
         priority=request.priority,
         max_attempts=request.max_attempts,
-        warnings=tuple(_warnings(sources)),
+        warnings=(*_advice(model, advised, sources), *_warnings(sources)),
     )
 
 
@@ -109,9 +113,15 @@ def mask_position(media: Media, clip_frames: int, start: int, position: int) -> 
 
 
 def _source(
-    request: JobRequest, segment: SegmentRequest, registry: Registry, clip: Media, start: int, end: int
+    request: JobRequest,
+    segment: SegmentRequest,
+    registry: Registry,
+    clip: Media,
+    span: tuple[int, int],
+    advised: Detailer,
 ) -> Source:
-    detailer = merged(request.type, request.detailer, segment)
+    start, end = span
+    detailer = merged(request.type, advised, request.detailer, segment)
     _check_detailer(segment.name, detailer, request, end)
     if segment.segs is not None:
         media = registry.media(segment.segs)
@@ -212,6 +222,20 @@ def _fps(request: JobRequest, clip: Media) -> tuple[int, int]:
         return clip.fps
     wanted = Fraction(request.input.fps).limit_denominator(1001) if request.input.fps is not None else DEFAULT_FPS
     return wanted.numerator, wanted.denominator
+
+
+def _advice(model: ModelRef, advised: Detailer, sources: tuple[Source, ...]) -> list[str]:
+    if not model.recommended:
+        return []
+    told = ", ".join(f"{name} {value}" for name, value in model.recommended.items() if name not in _WORDS)
+    if advised.model_fields_set:
+        return [f"No model was named: {model.name!r} is used with what it recommends ({told}), where you set nothing."]
+    other = sorted(
+        name
+        for name, value in model.recommended.items()
+        if name not in _WORDS and any(getattr(source.detailer, name) != value for source in sources)
+    )
+    return [f"Model {model.name!r} recommends {told}; this job differs in {', '.join(other)}."] if other else []
 
 
 def _warnings(sources: tuple[Source, ...]) -> list[str]:

@@ -27,7 +27,7 @@ def test_a_model_is_uploaded_by_content_and_named(client: TestClient) -> None:
         assert client.put(f"/api/v1/models/blobs/{digest}", content=data).status_code == 201
     assert client.post("/api/v1/models/check", json=asked).json()["missing"] == []
     named = client.put("/api/v1/models/toy", json=manifest()).json()
-    assert named == {"name": "toy", "hash": manifest()["hash"], "has_motion": True}
+    assert named == {"name": "toy", "hash": manifest()["hash"], "has_motion": True, "recommended": {}}
     assert client.get("/api/v1/models/toy").json() == client.get(f"/api/v1/models/{named['hash']}").json() == named
     assert {model["name"] for model in client.get("/api/v1/models").json()["items"]} == {"demo", "toy"}
     assert client.put("/api/v1/models/toy-2", json={"hash": named["hash"]}).json()["hash"] == named["hash"]

@@ -46,7 +46,7 @@ def _model(name: str) -> ModelRef:
         return ModelRef(name=name, hash="1" * 64)
     if name != "demo":
         raise NotFound(f"There is no model {name!r} on this farm; it has: demo, still.")
-    return ModelRef(name=name, hash="0" * 64, has_motion=True)
+    return ModelRef(name=name, hash="0" * 64, has_motion=True, recommended={"cfg": 1.0, "prompt": "sharp"})
 
 
 def _complete(**request: Any) -> Job:  # noqa: ANN401 - fields of JobRequest
@@ -152,5 +152,17 @@ def test_a_mask_for_the_range_alone_is_accepted() -> None:
     assert _complete(input={"uri": "clip", "frames": "60-91"}, **_mask("range")).start == 59
 
 
+def test_who_names_no_model_gets_what_the_farms_own_recommends_where_nothing_was_set() -> None:
+    detailer = _complete(**_with(steps=7)).sources[0].detailer
+    assert (detailer.cfg, detailer.prompt, detailer.steps, detailer.denoise) == (1.0, "sharp", 7, 0.5)
+    assert _complete(**_with(cfg=3)).sources[0].detailer.cfg == 3
+
+
+def test_who_names_a_model_gets_the_nodes_numbers_and_is_told_what_it_recommends() -> None:
+    job = _complete(model="demo")
+    assert job.sources[0].detailer.cfg == 8.0
+    assert job.warnings == ("Model 'demo' recommends cfg 1.0; this job differs in cfg.",)
+
+
 def test_a_negative_prompt_without_guidance_is_warned_of() -> None:
-    assert "no effect at cfg 1" in _complete(**_with(negative="blurry", cfg=1)).warnings[0]
+    assert "no effect at cfg 1" in _complete(**_with(negative="blurry", cfg=1)).warnings[-1]
