@@ -13,6 +13,7 @@ from farm.adapters.memory_ledger import MemoryLedger
 from farm.adapters.model_registry import add_model
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.domain.job import JobRequest
+from farm.domain.queues import QUEUES
 from farm.domain.state import JOB_ENDED
 from farm.ports import JobStatus, Offer
 from farm.service.farm import UPLOAD, Farm
@@ -21,7 +22,6 @@ from workers.context import Tools
 from workers.gpu.engine import open_engine
 from workers.runner import Pace, Runner
 
-QUEUES = ("cpu", "gpu.0")
 IDLE_S = 0.05
 """Seconds between two looks while a failed task waits for its next attempt."""
 

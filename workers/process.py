@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import structlog
 from celery.signals import worker_shutting_down
 
-from farm.adapters.celery_queue import GPU_CLASSES
 from farm.adapters.connect import connect
+from farm.domain.queues import CPU, GPU_CLASSES
 from farm.errors import FarmError, Unavailable
 from farm.ports import WorkerStatus
 from farm.settings import Settings
@@ -28,7 +28,6 @@ PATIENCE_S = 300.0
 """Seconds for which a worker rides out an outage of Redis before it gives a task up."""
 ALIVE_BEATS = 3
 """Heartbeats after which a silent worker is gone from the list."""
-CPU = "cpu"
 
 
 class WorkerProcess:

@@ -12,15 +12,13 @@ from kombu.exceptions import BatchPublishError, OperationalError
 from redis.exceptions import RedisError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+from farm.domain.queues import QUEUES
 from farm.errors import Rejected, Unavailable
 from farm.ports import Offer
 
 KEY_PREFIX = "farm:celery:"
 """Before every key of Celery's: two deployments that share a database need two prefixes, one deployment has one."""
 
-GPU_CLASSES = (80, 48, 24, 16, 12, 8, 0)
-"""GiB of GPU memory in queue names `gpu.<GiB>`; a task asks for the least class that holds it, 0 is any."""
-QUEUES = ("cpu", *(f"gpu.{size}" for size in GPU_CLASSES))
 
 PUBLISH_TIMEOUT_S = 10
 """Seconds after which a half-open connection is given up by whoever publishes."""

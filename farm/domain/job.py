@@ -74,6 +74,8 @@ class JobRequest(BaseModel):
     `cropped_enhanced_alpha` (after, with the paste mask as alpha)."""
     priority: Annotated[int, Field(ge=0, le=100)] = 50
     """Larger runs first."""
+    vram_gb: Annotated[float, Field(ge=0, le=1024)] = 0
+    """GPU memory in GiB that the job needs; only workers with as much take it. 0: any device, also a CPU."""
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
     """Tries of a task before it counts as failed; lost workers do not count."""
 

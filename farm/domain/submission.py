@@ -10,6 +10,7 @@ from fractions import Fraction
 from farm.domain.detailer import MAX_SEED, Detailer, JobType, merged
 from farm.domain.job import Job, JobRequest, ModelRef, SegmentRequest, Source
 from farm.domain.media import Media
+from farm.domain.queues import gpu_queue
 from farm.domain.sampling_names import check_names
 from farm.domain.segment import SegsDocument
 from farm.errors import Rejected
@@ -76,6 +77,7 @@ def complete(request: JobRequest, registry: Registry, *, job_id: str, created: s
         outputs=request.outputs,
         priority=request.priority,
         max_attempts=request.max_attempts,
+        gpu_queue=gpu_queue(request.vram_gb),
         warnings=(*_advice(model, advised, sources), *_warnings(sources)),
     )
 

@@ -9,10 +9,10 @@ from farm.domain.detailer import JobType
 from farm.domain.job import Job, Source
 from farm.domain.keys import INGEST_GROUP, SCAN_FRAMES
 from farm.domain.media import Group, Media
+from farm.domain.queues import CPU
 from farm.domain.submission import mask_position
 from farm.ports import NewTask
 
-CPU = "cpu"
 WRAP = "wrap.0"
 SEGMENTS = "segments.0"
 

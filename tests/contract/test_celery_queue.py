@@ -9,9 +9,10 @@ import pytest
 import redis
 from celery.app.defaults import NAMESPACES, flatten
 
-from farm.adapters.celery_queue import KEY_PREFIX, QUEUES, CeleryQueue, make_app
+from farm.adapters.celery_queue import KEY_PREFIX, CeleryQueue, make_app
 from farm.adapters.daemon import free_port
 from farm.adapters.servers import EmbeddedRedis
+from farm.domain.queues import QUEUES
 from farm.errors import Rejected, Unavailable
 from farm.ports import Offer
 from tests.servers import running

@@ -164,5 +164,13 @@ def test_who_names_a_model_gets_the_nodes_numbers_and_is_told_what_it_recommends
     assert job.warnings == ("Model 'demo' recommends cfg 1.0; this job differs in cfg.",)
 
 
+def test_a_job_is_offered_to_the_least_gpu_that_holds_it() -> None:
+    assert [_complete(vram_gb=need).gpu_queue for need in (0, 7, 8, 20, 80)] == [
+        "gpu.0", "gpu.8", "gpu.8", "gpu.24", "gpu.80"
+    ]  # fmt: skip
+    with pytest.raises(Rejected, match="the largest class of GPU is 80"):
+        _complete(vram_gb=81)
+
+
 def test_a_negative_prompt_without_guidance_is_warned_of() -> None:
     assert "no effect at cfg 1" in _complete(**_with(negative="blurry", cfg=1)).warnings[-1]
