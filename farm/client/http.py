@@ -112,9 +112,13 @@ class Http:
 
         return self._repeated(once) if repeatable or method in SAFE else once()
 
-    def upload(self, path: str, params: Mapping[str, str], body: Iterable[bytes], size: int) -> Any:  # noqa: ANN401 - any JSON
-        """The JSON answer of a POST of `size` raw bytes, streamed. Never repeated: the body is used up."""
-        return self._once("POST", PREFIX + path, params=dict(params), content=body, headers=_raw(size)).json()
+    def upload(self, path: str, params: Mapping[str, str], body: Callable[[], Iterable[bytes]], size: int) -> Any:  # noqa: ANN401 - any JSON
+        """The JSON answer of a POST of `size` raw bytes, streamed; begun anew where the connection breaks."""
+
+        def once() -> httpx.Response:
+            return self._once("POST", PREFIX + path, params=dict(params), content=body(), headers=_raw(size))
+
+        return self._repeated(once).json()
 
     def put_file(self, path: str, body: Callable[[], Iterable[bytes]], size: int) -> None:
         """PUT `size` raw bytes, streamed; begun anew where the connection breaks."""

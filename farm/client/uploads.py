@@ -104,11 +104,17 @@ def send_missing(http: Http, where: str, files: Mapping[str, Path], on_bytes: On
 
 
 def pieces(path: Path, meter: Meter) -> Iterator[bytes]:
-    """A file's bytes, counted as they go."""
-    with path.open("rb") as file:
-        while piece := file.read(PIECE_BYTES):
-            yield piece
-            meter.add(len(piece))
+    """A file's bytes, counted as they go; taken back if they were not all taken."""
+    sent = 0
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+                sent += len(piece)
+                meter.add(len(piece))
+    except GeneratorExit:
+        meter.add(-sent)
+        raise
 
 
 def _collection(http: Http, name: str, pictures: Sequence[Path], on_bytes: OnBytes) -> UploadAnswer:
@@ -128,4 +134,4 @@ def _whole(http: Http, path: Path, on_bytes: OnBytes) -> UploadAnswer:
         meter.add(meter.total)
         return UploadAnswer.model_validate(http.get(f"/uploads/{digest}"))
     params = {"name": path.name, "sha256": digest}
-    return UploadAnswer.model_validate(http.upload("/uploads", params, pieces(path, meter), meter.total))
+    return UploadAnswer.model_validate(http.upload("/uploads", params, lambda: pieces(path, meter), meter.total))

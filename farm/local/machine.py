@@ -215,7 +215,10 @@ def _key(settings: Settings) -> str | None:
     """A key that the API of these settings accepts; `name:key` is written with its owner's name."""
     if settings.api_key:
         return settings.api_key
-    return settings.api_keys[0].rpartition(":")[2] if settings.api_keys else None
+    if not settings.api_keys:
+        return None
+    first, colon, key = settings.api_keys[0].partition(":")
+    return key if colon else first
 
 
 def _tail(path: Path, count: int = 2000) -> str:

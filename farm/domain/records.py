@@ -1,0 +1,181 @@
+"""What the ledger is told and what it says: records, no code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from farm.domain.state import JobState, TaskState
+
+
+class Offer(NamedTuple):
+    """A task that is ready, as it is carried by the queue: names only."""
+
+    job: str
+    task: str
+    kind: str
+    queue: str
+
+
+class NewTask(NamedTuple):
+    """A task to be added to a job's ledger."""
+
+    id: str
+    """Unique in its job; ends in `.<chunk>` or `.<chunk>.<n>`."""
+    kind: str
+    """`ingest`, `scan`, `plan`, `detail`, `paste`, `encode`, or `barrier`: nobody runs it, it ends with its waits."""
+    queue: str
+    """Queue it is offered on; "" for a barrier."""
+    chunk: int = -1
+    """Chunk it belongs to; -1 for the job's own tasks."""
+    layer: str = ""
+    """`detail:<source>` and so on; what people filter by."""
+    key: str = ""
+    """Content key, if it has one."""
+    waits: tuple[str, ...] = ()
+    """Tasks that must be completed (or eaten) before; if one fails, this one fails with it. May be unknown yet."""
+    settles: tuple[str, ...] = ()
+    """Tasks that must have ended before, well or badly."""
+    feeds: tuple[str, ...] = ()
+    """Tasks, there already and still in `depend`, that from now on wait for this one too."""
+    closes: bool = False
+    """When this task ends, its chunk has ended (as it ended)."""
+    final: bool = False
+    """When this task ends, the job has ended: completed if no task of it is failed, else failed. Left out if it waits
+    for nothing and a chunk has not ended yet; a retry removes it, to be added again."""
+    output: str = ""
+    """Not empty: the task is known to be done, with this output; it is added as completed."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to run a task for a while. `fence` is refused by the ledger once the lease was given to another."""
+
+    job: str
+    task: str
+    kind: str
+    queue: str
+    chunk: int
+    layer: str
+    key: str
+    attempt: int
+    """Starts at 1; attempts that do not count against the job's `max_attempts` are left out."""
+    fence: str
+    """`<incarnation of the ledger>-<counter>`."""
+    worker: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What the end of an attempt led to."""
+
+    accepted: bool
+    """False: the fence was old; nothing was changed."""
+    offers: tuple[Offer, ...] = ()
+    """Tasks that became ready; send them."""
+    chunk_ended: bool = False
+    job_ended: bool = False
+    task_state: TaskState | None = None
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """What the ledger knows of a job from its document."""
+
+    id: str
+    name: str
+    type: str
+    user: str
+    created: str
+    priority: int
+    frames: int
+    chunks: int
+    max_attempts: int
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job's counts, kept as they change: reading them costs the same for any job."""
+
+    facts: JobFacts
+    state: JobState
+    activity: str
+    """Last change, in words."""
+    revision: int
+    """Grows with every change."""
+    counts: Mapping[TaskState, int]
+    """Tasks that are planned so far, by state; they sum to `tasks`."""
+    tasks: int
+    frames_done: int
+    frames_contiguous: int
+    """Frames from the first on that are final without a gap (whole chunks)."""
+    chunks_opened: int
+    """Chunks 0 .. chunks_opened-1 have their tasks in the ledger or have ended."""
+    chunks_done: int
+    chunks_failed: int
+    steps_done: int
+    """Sampler steps of detail tasks so far, of all attempts."""
+    started: float | None
+    """Server time, seconds since 1970."""
+    ended: float | None
+    cache_hits: int
+    cache_misses: int
+    """Detail tasks that were known done when planned, and those that were not."""
+    workers_active: int
+
+
+@dataclass(frozen=True)
+class TaskStatus:
+    """One task as the ledger has it."""
+
+    id: str
+    kind: str
+    layer: str
+    chunk: int
+    state: TaskState
+    attempt: int
+    key: str
+    output: str
+    worker: str
+    error: str
+    step: int
+    steps: int
+    history: tuple[Mapping[str, object], ...] = ()
+    """Attempts: worker, started, ended (server time), outcome, error."""
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """A worker as it last described itself."""
+
+    id: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    device: str
+    seen: float
+    """Server time of its last sign of life."""
+    tasks: tuple[str, ...] = ()
+    """`job/task` of its leases."""
+    info: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep found."""
+
+    offers: tuple[Offer, ...] = ()
+    expired: tuple[str, ...] = ()
+    """`job/task` whose lease ran out."""
+    jobs: tuple[str, ...] = ()
+    """Jobs that are not ended, to be advanced."""
+
+
+class TaskFilter(NamedTuple):
+    """Which tasks are meant; empty fields mean all."""
+
+    states: tuple[TaskState, ...] = ()
+    layer: str = ""
+    chunk: int | None = None
+    tasks: tuple[str, ...] = ()
