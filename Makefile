@@ -54,6 +54,7 @@ if ls $(1)/test_*.py >/dev/null 2>&1; then $(BIN)/python -m pytest $(1) $(PYTEST
 else echo "$(1) has no tests yet."; fi
 endef
 
+# Not .farm: that is a farm's data.
 clean:
-	rm -rf $(VENV) out .farm build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) out/demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
