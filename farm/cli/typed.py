@@ -57,6 +57,7 @@ JOB = OptionGroup(
         "chunk",
         "batch_limit",
         "priority",
+        "vram_gb",
         "max_attempts",
     ),
 )
