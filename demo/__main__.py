@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +40,8 @@ from farm.local.supervisor import Spec, Supervisor
 WORKERS = 2
 UP_S = 180.0
 """Seconds that the farm may take to come up."""
+FEW = 40
+"""Frames in which the head hardly moves."""
 POLL_S = 0.25
 LINE_EVERY_S = 15.0
 """Seconds between two reports where there is no terminal."""
@@ -78,6 +81,10 @@ def demo(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     wanted, times = chosen(frames), Times()
+    if wanted.count > FEW:
+        notes().print(
+            "The head goes a long way in these frames, so its crops are large: this takes many minutes on a CPU."
+        )
     data = (folder / "farm").absolute()
     with farm_up(data, times) as place, Farm(place.url) as farm:
         with times.of("upload and submit"):
@@ -223,6 +230,8 @@ def tell(folder: Path, times: Times, figures: Mapping[JobType, Figures]) -> None
 
 def main() -> None:
     """Run the demo; a failure is one paragraph."""
+    # As Ctrl-C: whoever ends the demo ends its farm, in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         typer.run(demo)
     except FarmError as error:
