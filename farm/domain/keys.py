@@ -11,6 +11,10 @@ KEY_VERSION = 1
 
 INGEST_GROUP = 16
 """Pictures that one ingest task reads, where the clip is a sequence of pictures."""
+INGEST_RUN = 32
+"""Frames of a video that one ingest task stores, at least."""
+PARTS_OF_GROUP = 8
+"""Ingest tasks per group of pictures at the most: each decodes from the group's beginning."""
 SCAN_FRAMES = 512
 """Frames whose masks one scan task looks at."""
 

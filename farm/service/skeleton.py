@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from farm.detail.spans import Chunk, Spans, animatediff_spans, mask_spans
 from farm.domain.detailer import JobType
 from farm.domain.job import Job, Source
-from farm.domain.keys import INGEST_GROUP, SCAN_FRAMES
+from farm.domain.keys import INGEST_GROUP, INGEST_RUN, PARTS_OF_GROUP, SCAN_FRAMES
 from farm.domain.media import Group, Media
 from farm.domain.queues import CPU
 from farm.domain.submission import mask_position
@@ -36,11 +36,22 @@ def chunk_of(job: Job, index: int) -> Chunk:
 
 
 def groups(media: Media) -> tuple[Group, ...]:
-    """The runs of frames that are ingested one by one."""
-    if media.groups:
-        return media.groups
-    starts = range(0, media.frames, INGEST_GROUP)
-    return tuple(Group(start=start, frames=min(INGEST_GROUP, media.frames - start)) for start in starts)
+    """The runs of frames that are ingested one by one.
+
+    A video's groups of pictures are divided where they are long: decoding up to a run costs less than encoding frames
+    that nobody asked for, and runs are shared between workers. At most `PARTS_OF_GROUP` times, so that a clip of one
+    endless group is not decoded over and over.
+    """
+    if not media.groups:
+        return tuple(_divided(Group(start=0, frames=media.frames), INGEST_GROUP))
+    return tuple(
+        part for group in media.groups for part in _divided(group, max(INGEST_RUN, -(-group.frames // PARTS_OF_GROUP)))
+    )
+
+
+def _divided(group: Group, step: int) -> list[Group]:
+    end = group.start + group.frames
+    return [Group(start=start, frames=min(step, end - start)) for start in range(group.start, end, step)]
 
 
 def ingest_id(media: str, use: str, group: int) -> str:

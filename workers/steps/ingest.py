@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import TypedDict
 
@@ -18,6 +20,9 @@ from farm.errors import BadFrame, Rejected
 from farm.service.documents import compact
 from farm.service.skeleton import groups
 from workers.context import StepResult, Task, Tools
+
+WRITERS = 4
+"""Threads that encode and store frames while the next ones are decoded."""
 
 
 class IngestedFrame(TypedDict, total=False):
@@ -78,24 +83,29 @@ def _media_id(job: Job, start: str) -> str:
 
 def _frames(task: Task, tools: Tools, media: Media, use: str, number: int) -> Iterator[IngestedFrame]:
     group = groups(media)[number]
-    decoded = _of_video(tools, media, number) if media.kind == "video" else _of_pictures(tools, media, group, use)
-    for count, (position, pixels) in enumerate(decoded):
-        picture = media.pictures[position] if media.pictures else None
-        frame_number = picture.number if picture else media.first_number + position
-        name = f"{PurePosixPath(picture.name).stem}.png" if picture else f"{frame_number:06d}.png"
-        entry = IngestedFrame(position=position, number=frame_number, name=name)
-        if isinstance(pixels, str):
-            entry["error"] = pixels
-        elif pixels.shape[:2] != (media.height, media.width):
-            entry["error"] = (
-                f"it is {pixels.shape[1]}x{pixels.shape[0]} px, the others are {media.width}x{media.height} px"
-            )
-        else:
-            # A mask in a video lies in its red channel, as in a picture.
-            wanted = pixels[..., :1] if use == "mask" else pixels
-            entry["digest"] = tools.pictures.write(np.ascontiguousarray(wanted))
-        task.progress(count + 1, group.frames)
-        yield entry
+    decoded = _of_video(tools, media, group) if media.kind == "video" else _of_pictures(tools, media, group, use)
+    done = 0
+    with ThreadPoolExecutor(WRITERS) as pool:
+        while batch := list(islice(decoded, 2 * WRITERS)):
+            yield from pool.map(lambda one: _entry(tools, media, use, *one), batch)
+            done += len(batch)
+            task.progress(done, group.frames)
+
+
+def _entry(tools: Tools, media: Media, use: str, position: int, pixels: NDArray[np.uint8] | str) -> IngestedFrame:
+    picture = media.pictures[position] if media.pictures else None
+    frame_number = picture.number if picture else media.first_number + position
+    name = f"{PurePosixPath(picture.name).stem}.png" if picture else f"{frame_number:06d}.png"
+    entry = IngestedFrame(position=position, number=frame_number, name=name)
+    if isinstance(pixels, str):
+        entry["error"] = pixels
+    elif pixels.shape[:2] != (media.height, media.width):
+        entry["error"] = f"it is {pixels.shape[1]}x{pixels.shape[0]} px, the others are {media.width}x{media.height} px"
+    else:
+        # A mask in a video lies in its red channel, as in a picture.
+        wanted = pixels[..., :1] if use == "mask" else pixels
+        entry["digest"] = tools.pictures.write(np.ascontiguousarray(wanted))
+    return entry
 
 
 def _of_pictures(tools: Tools, media: Media, group: Group, use: str) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:
@@ -111,16 +121,19 @@ def _of_pictures(tools: Tools, media: Media, group: Group, use: str) -> Iterator
             yield position, str(error)
 
 
-def _of_video(tools: Tools, media: Media, number: int) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:
-    group = media.groups[number]
-    path = tools.file(media.blob)
+def _of_video(tools: Tools, media: Media, group: Group) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:
+    """The frames of a run, decoded from the beginning of the group of pictures that it lies in."""
+    number = max(n for n, whole in enumerate(media.groups) if whole.start <= group.start)
     wanted = range(group.start, group.start + group.frames)
     seen = set()
     reason = "the decoder gave no picture for it"
     try:
-        for position, pixels in decode_group(path, number):
-            seen.add(position)
-            yield position, pixels
+        for position, pixels in decode_group(tools.file(media.blob), number):
+            if position in wanted:
+                seen.add(position)
+                yield position, pixels
+            if position >= wanted[-1]:
+                break
     except BadFrame as error:
         reason = str(error)
     for position in wanted:
