@@ -59,6 +59,7 @@ def unpack(data: bytes, max_bytes: int = MAX_PACK_BYTES) -> dict[str, bytes]:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             entries = archive.infolist()
             _check(entries, max_bytes)
+            _check_length(entries, len(data))
             return {entry.filename: archive.read(entry) for entry in entries}
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise BadPack(str(error)) from error
@@ -78,6 +79,16 @@ def decode_npy(data: bytes) -> NDArray[Any]:
     except (OSError, EOFError, ValueError, SyntaxError) as error:
         raise BadPack(f"an array in it is damaged ({error})") from error
     return array
+
+
+def _check_length(entries: list[zipfile.ZipInfo], length: int) -> None:
+    """A damaged directory can leave members out and still be a directory: the bytes of all must be accounted for."""
+    wanted = zipfile.sizeEndCentDir + sum(  # type: ignore[attr-defined]  # the stubs leave the sizes out
+        zipfile.sizeFileHeader + zipfile.sizeCentralDir + 2 * len(entry.filename.encode()) + entry.file_size  # type: ignore[attr-defined]  # as above
+        for entry in entries
+    )
+    if length != wanted:
+        raise BadPack(f"it has {length:,} bytes, its {len(entries)} members account for {wanted:,}")
 
 
 def _check(entries: list[zipfile.ZipInfo], max_bytes: int) -> None:

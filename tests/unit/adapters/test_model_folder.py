@@ -7,7 +7,7 @@ import pytest
 
 from farm.adapters.memory_blobs import MemoryBlobs
 from farm.adapters.model_folder import blob_name, fetch, manifest_name, manifest_of, put_manifest, upload
-from farm.errors import NotFound, Rejected, Unavailable
+from farm.errors import Damaged, NotFound, Rejected
 
 DEMO = Path(__file__).parents[3] / "assets" / "demo" / "model"
 
@@ -108,7 +108,7 @@ def test_a_file_that_arrives_damaged_is_not_used(folder: Path, tmp_path: Path) -
     blobs = MemoryBlobs()
     manifest = upload(folder, blobs)
     blobs.put(blob_name(manifest.files[-1].sha256), b"wEights")
-    with pytest.raises(Unavailable, match="arrived damaged"):
+    with pytest.raises(Damaged, match="arrived damaged"):
         fetch(manifest.hash, blobs, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 

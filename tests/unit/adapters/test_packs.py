@@ -4,7 +4,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from farm.adapters.blob_names import BadName
@@ -64,6 +64,7 @@ def test_a_name_that_is_there_twice_is_refused() -> None:
 
 
 @given(at=st.integers(0), value=st.integers(0, 255))
+@example(at=250073, value=0)  # the directory's count of members
 def test_a_damaged_byte_is_noticed_or_harmless(at: int, value: int) -> None:
     data = bytearray(pack({"a": b"some pixels"}))
     data[at % len(data)] = value
