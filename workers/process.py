@@ -26,6 +26,8 @@ from workers.tasks import register
 log = structlog.get_logger()
 PATIENCE_S = 300.0
 """Seconds for which a worker rides out an outage of Redis before it gives a task up."""
+LAST_PATIENCE_S = 5.0
+"""The same for a worker that was told to end: its machine, or the whole farm, may be going down."""
 ALIVE_BEATS = 3
 """Heartbeats after which a silent worker is gone from the list."""
 
@@ -42,6 +44,7 @@ class WorkerProcess:
         self.settings = settings
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         connected = connect(settings, PATIENCE_S)
+        self._ledger = connected.ledger
         self.queues = expand(queues, settings)
         self.tools = Tools(connected.blobs, settings.cache_folder(), self._open_engine, settings.max_pixels)
         on_gpu = any(queue.startswith("gpu") for queue in self.queues) and not _on_cpu(settings)
@@ -66,6 +69,7 @@ class WorkerProcess:
 
         def drain(**_: object) -> None:
             self.runner.draining.set()
+            self._ledger.hurry(LAST_PATIENCE_S)
 
         worker_shutting_down.connect(drain, weak=False)
         if any(queue.startswith("gpu") for queue in self.queues):

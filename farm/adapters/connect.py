@@ -10,7 +10,7 @@ from farm.adapters.media import admit_prefix, limits_of
 from farm.adapters.redis_ledger import RedisLedger
 from farm.adapters.stores import open_store
 from farm.domain.engine_names import ENGINE_VERSIONS
-from farm.ports import Blobs, Ledger, Queue
+from farm.ports import Blobs, Queue
 from farm.service.farm import Farm, Prefixes
 from farm.settings import MissingSetting, Settings
 
@@ -21,7 +21,7 @@ class Connected:
 
     farm: Farm
     blobs: Blobs
-    ledger: Ledger
+    ledger: RedisLedger
     queue: Queue
 
 

@@ -19,7 +19,6 @@ from farm.adapters.connect import Connected, connect
 from farm.adapters.daemon import LEASH, free_port
 from farm.adapters.media import admit_path, limits_of
 from farm.adapters.model_registry import add_model
-from farm.adapters.redis_ledger import RedisLedger
 from farm.adapters.servers import EmbeddedRedis, EmbeddedS3
 from farm.client import Farm as Client
 from farm.domain.job import JobRequest
@@ -135,8 +134,7 @@ class FarmUnderTest:
             with suppress(ProcessLookupError, subprocess.TimeoutExpired):
                 process.kill()
         self._open.close()
-        if isinstance(self.ledger, RedisLedger):
-            self.ledger.close()
+        self.ledger.close()
         self.redis.stop(grace_s=0)
         if error is not None:
             error.add_note(self.logs())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 
@@ -34,6 +35,19 @@ def test_redis_started_again_on_its_file_lets_the_job_go_on(
     farm.redis.start()
     farm.wait(job)
     assert differing(expected(JobType.ANIMATEDIFF), farm.frames(job)) == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_told_to_end_does_not_wait_for_a_redis_that_is_gone(farm: FarmUnderTest, shot: Shot) -> None:
+    workers = farm.workers(2, fake_seconds=SLOW)
+    farm.active(farm.submit(request(hand_in(shot, farm), JobType.ANIMATEDIFF)))
+    farm.redis.stop(0.0)
+    # Long enough that they have noticed: each rides out the outage inside of a call.
+    time.sleep(GONE_S)
+    for worker in workers:
+        worker.signal(signal.SIGTERM)
+    for worker in workers:
+        worker.process.wait(timeout=60)
 
 
 def forget_everything(farm: FarmUnderTest) -> None:

@@ -29,7 +29,7 @@ from redis.exceptions import (
     TimeoutError as TookTooLong,
 )
 from redis.retry import Retry
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import Retrying, retry_if_exception, wait_random_exponential
 
 from farm.errors import Rejected, Unavailable
 
@@ -61,7 +61,8 @@ class Connection:
     ) -> None:
         self.prefix = prefix
         self._answer_s = answer_s
-        self._patience_s = patience_s
+        self.patience_s = patience_s
+        """Seconds for which an outage is ridden out; may be changed at any time, calls under way heed it."""
         self._clock = clock
         self._where = _without_password(url)
         if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
@@ -106,10 +107,10 @@ class Connection:
 
     def ask(self, question: Callable[[], Any]) -> Any:  # noqa: ANN401 - what a command returns
         """Put a question to the server. Raises Unavailable, after `patience_s` of trying."""
-        if not self._patience_s:
+        if not self.patience_s:
             return self._ask_once(question)
         tries = Retrying(
-            stop=stop_after_delay(self._patience_s),
+            stop=lambda state: (state.seconds_since_start or 0) >= self.patience_s,
             wait=wait_random_exponential(multiplier=0.1, max=PAUSE_MAX_S),
             retry=retry_if_exception(_may_pass),
             reraise=True,

@@ -257,6 +257,11 @@ class RedisLedger:
         """Raises Unavailable with what to check."""
         self._connection.ask(self._connection.redis.ping)
 
+    def hurry(self, patience_s: float) -> None:
+        """From now on ride out an outage for `patience_s` seconds at the most, also in calls that are under way: for a
+        process that was told to end."""
+        self._connection.patience_s = min(patience_s, self._connection.patience_s)
+
     def close(self) -> None:
         """Give the connections back."""
         self._connection.close()
