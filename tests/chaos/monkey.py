@@ -56,6 +56,7 @@ class Monkey:
             (2, self._restart_redis),
             (1, self._kill_redis),
             (1, self._cut_connections),
+            (1, self._kill_store),
         ]
         weights, blows = zip(*kinds, strict=True)
         (blow,) = self._random.choices(blows, weights)
@@ -90,6 +91,12 @@ class Monkey:
         time.sleep(seconds)
         self._farm.redis.start()
         return f"{how} Redis for {seconds:.1f} s"
+
+    def _kill_store(self) -> str:
+        grace_s = self._random.choice([0.0, 15.0])
+        self._farm.s3.stop(grace_s)
+        self._farm.s3.start()
+        return f"{'stopped' if grace_s else 'killed'} the store"
 
     def _cut_connections(self) -> str:
         with redis.Redis.from_url(self._farm.redis.url) as client:

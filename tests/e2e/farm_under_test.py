@@ -106,7 +106,7 @@ class FarmUnderTest:
         """
         self.folder = folder
         self.redis = EmbeddedRedis(folder / "redis")
-        self._s3 = s3
+        self.s3 = s3
         self._given = settings
         self.processes: list[Process] = []
         self._open = ExitStack()
@@ -116,8 +116,8 @@ class FarmUnderTest:
         self.values: dict[str, object] = {
             **QUICK,
             "redis_url": self.redis.url,
-            "s3_endpoint": self._s3.endpoint,
-            "s3_bucket": self._s3.bucket,
+            "s3_endpoint": self.s3.endpoint,
+            "s3_bucket": self.s3.bucket,
             "s3_prefix": self.folder.name,
             "data_dir": self.folder,
             **self._given,
@@ -157,7 +157,7 @@ class FarmUnderTest:
         """The variables of a process of this farm; `settings` differ from the others'."""
         ours = {f"FARM_{name.upper()}": str(value) for name, value in {**self.values, **settings}.items()}
         rest = {name: value for name, value in os.environ.items() if not name.startswith("FARM_")}
-        key_id, secret = self._s3.keys
+        key_id, secret = self.s3.keys
         return {
             **rest,
             **ours,

@@ -28,7 +28,7 @@ def request(handed: Handed, job_type: JobType, frames: str) -> JobRequest:
             "segments": [{"name": name, "mask": handed.masks[name]} for name in segments],
             "detailer": PARAMETERS,
             "model": MODEL,
-            "chunk": None if job_type is JobType.ANIMATEDIFF else 4,
+            "chunk": 24 if job_type is JobType.ANIMATEDIFF else 4,
             "outputs": (),
         }
     )
