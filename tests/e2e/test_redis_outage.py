@@ -11,6 +11,7 @@ import redis
 
 from farm.domain.detailer import JobType
 from farm.domain.plan import Plan
+from farm.domain.state import JobState
 from tests.e2e.conftest import Expected
 from tests.e2e.farm_under_test import FarmUnderTest, until
 from tests.e2e.reference import differing
@@ -54,6 +55,29 @@ def forget_everything(farm: FarmUnderTest) -> None:
     """What a lost disk, or a FLUSHALL of somebody else, does."""
     with redis.Redis.from_url(farm.redis.url) as client:
         client.flushall()
+
+
+@pytest.mark.parametrize(
+    ("decisions", "state"),
+    [
+        (["pause"], JobState.PAUSED),
+        (["pause", "resume"], JobState.QUEUED),
+        (["cancel"], JobState.CANCELED),
+        (["cancel", "retry"], JobState.QUEUED),
+    ],
+)
+def test_what_people_decided_outlives_the_ledger(
+    decisions: list[str], state: JobState, farm: FarmUnderTest, shot: Shot
+) -> None:
+    job = farm.submit(request(hand_in(shot, farm), JobType.MASK))
+    for decision in decisions:
+        if decision == "retry":
+            farm.farm.retry(job)
+        else:
+            farm.farm.act(job, decision)
+    forget_everything(farm)
+    assert farm.farm.recover(job).state is state
+    assert farm.farm.recover(job).state is state
 
 
 def recovered_by_the_service(farm: FarmUnderTest, job: str) -> None:
