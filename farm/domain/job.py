@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from farm.domain.detailer import Detailer, JobType
+from farm.domain.hooks import impure
 from farm.domain.media import Media
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -154,6 +155,11 @@ class Job(BaseModel):
     def frames(self) -> int:
         """Number of frames to detail."""
         return self.end - self.start
+
+    @property
+    def sequential(self) -> bool:
+        """Whether segments are detailed one after the other, frame by frame: a hook keeps something between them."""
+        return any(impure(source.detailer.hooks) for source in self.sources)
 
     def source(self, name: str) -> Source:
         """The source called `name`; KeyError if there is none."""

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from farm.domain.detailer import MAX_SEED, Detailer, JobType, merged
+from farm.domain import wildcards
+from farm.domain.detailer import Detailer, JobType, merged
+from farm.domain.hooks import MAX_SEED, HookFacts
+from farm.domain.hooks import complete as completed
 from farm.domain.job import Job, JobRequest, ModelRef, SegmentRequest, Source
 from farm.domain.media import Media
 from farm.domain.queues import gpu_queue
 from farm.domain.sampling_names import check_names
 from farm.domain.segment import SegsDocument
-from farm.errors import Rejected
+from farm.errors import NotFound, Rejected
 
 DEFAULT_CHUNK = {JobType.MASK: 16, JobType.ANIMATEDIFF: 48}
 """Frames of a chunk that a job delivers at once."""
@@ -22,6 +25,11 @@ DEFAULT_FPS = Fraction(25)
 _WORDS = frozenset({"prompt", "negative"})
 """Parameters that are a matter of taste."""
 _RANGE = re.compile(r"^\s*(-?\d+)\s*(?:-\s*(-?\d+)\s*)?$")
+
+
+def no_hook(name: str) -> HookFacts:
+    """Of a farm without packages. Raises NotFound."""
+    raise NotFound(f"There is no hook {name!r} on this farm: none is installed.")
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,8 @@ class Registry:
     """Name or hash -> model."""
     segs: Callable[[Media], SegsDocument]
     """A SEGS document's content."""
+    hook: Callable[[str], HookFacts] = no_hook
+    """An installed package's hook, by name."""
 
 
 def complete(request: JobRequest, registry: Registry, *, job_id: str, created: str, user: str, engine: str) -> Job:
@@ -125,6 +135,7 @@ def _source(
     start, end = span
     detailer = merged(request.type, advised, request.detailer, segment)
     _check_detailer(segment.name, detailer, request, end)
+    detailer = detailer.model_copy(update={"hooks": completed(detailer.hooks, registry.hook)})
     if segment.segs is not None:
         media = registry.media(segment.segs)
         if media.kind != "segs":
@@ -185,6 +196,7 @@ def _check_segs(name: str, media: Media, document: SegsDocument, clip: Media, sp
 
 def _check_detailer(name: str, detailer: Detailer, request: JobRequest, end: int) -> None:
     check_names(detailer.sampler_name, detailer.scheduler)
+    wildcards.check(name, detailer.wildcard)
     largest = detailer.seed + request.batch_size + detailer.cycle + (end if detailer.seed_mode == "per_frame" else 0)
     if largest + 1024 > MAX_SEED:
         raise Rejected(

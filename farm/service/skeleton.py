@@ -74,6 +74,9 @@ def chunk_tasks(job: Job, index: int, media: Mapping[str, Media]) -> list[NewTas
     reads = _reads(job, chunk.run_start, chunk.run_end, media)
     tasks = [_ingest(name) for name in reads]
     waits = (*reads, SEGMENTS) if job.type is JobType.ANIMATEDIFF else tuple(reads)
+    if job.sequential and index:
+        # What a hook keeps goes from chunk to chunk.
+        waits = (*waits, f"patched.{index - 1}")
     neighbors: tuple[str, ...] = ()
     if job.type is JobType.ANIMATEDIFF:
         neighbors = tuple(f"patched.{n}" for n in (index - 1, index + 1) if 0 <= n < chunks(job))

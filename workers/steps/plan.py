@@ -35,7 +35,8 @@ def plan(task: Task, tools: Tools) -> StepResult:
     chunk = stop_before(chunk, [position for position, frame in frames.items() if "error" in frame])
     planned_frames = [_frame(frames[position]) for position in range(chunk.run_start, chunk.run_end)]
     found = find_segs(tools, job, chunk, planned_frames)
-    planned = plan_chunk(job, chunk, planned_frames, found)
+    before = tools.plan(job.id, task.chunk - 1).last if job.sequential and task.chunk else None
+    planned = plan_chunk(job, chunk, planned_frames, found, before)
     if planned.masks:
         name = keys.masks(job.id, task.chunk)
         tools.blobs.put(name, _pack_masks(planned.masks), "application/zip")
