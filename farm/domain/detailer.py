@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from farm.domain.hooks import MAX_SEED as MAX_SEED
 from farm.domain.hooks import Hooks, Seed
 
 MAX_RESOLUTION = 16384

@@ -77,6 +77,7 @@ class DenoiseSchedule(_Spec):
 
     kind: Literal["denoise_schedule"] = "denoise_schedule"
     target_denoise: Annotated[float, Field(ge=0.0001, le=1)] = 0.2
+    """`denoise` of the last cycle."""
 
 
 class CfgSchedule(_Spec):
@@ -84,6 +85,7 @@ class CfgSchedule(_Spec):
 
     kind: Literal["cfg_schedule"] = "cfg_schedule"
     target_cfg: Annotated[float, Field(ge=0, le=100)] = 3.0
+    """`cfg` of the last cycle."""
 
 
 class StepsSchedule(_Spec):
@@ -91,6 +93,7 @@ class StepsSchedule(_Spec):
 
     kind: Literal["steps_schedule"] = "steps_schedule"
     target_steps: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """`steps` of the last cycle."""
 
 
 class Preview(_Spec):
@@ -134,8 +137,9 @@ class RangeFilter(_Spec):
     mode: Literal["inside", "outside"] = "inside"
     """Which are kept."""
     min_value: Annotated[float, Field(ge=0)] = 0
-    """The bounds belong to the range."""
+    """Lower bound; it belongs to the range."""
     max_value: Annotated[float, Field(ge=0)] = 67_108_864
+    """Upper bound; it belongs to the range."""
 
 
 class PluginHook(_Spec):
@@ -143,6 +147,7 @@ class PluginHook(_Spec):
 
     kind: Literal["plugin"] = "plugin"
     name: Annotated[str, Field(min_length=1, max_length=200)]
+    """Of the entry point."""
     parameters: dict[str, JsonValue] = {}
     """Handed to the package as they are."""
     pure: bool | None = None
@@ -166,6 +171,20 @@ Hook = Annotated[
     | PluginHook,
     Field(discriminator="kind"),
 ]
+KINDS: tuple[type[BaseModel], ...] = (
+    NoiseInjection,
+    VariationNoise,
+    Unsampler,
+    DenoiseSchedule,
+    CfgSchedule,
+    StepsSchedule,
+    Preview,
+    LabelFilter,
+    OrderedFilter,
+    RangeFilter,
+    PluginHook,
+)
+"""All of them, for pages that list them."""
 Hooks = Annotated[tuple[Hook, ...], Field(max_length=16)]
 Filter = LabelFilter | OrderedFilter | RangeFilter
 

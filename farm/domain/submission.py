@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from farm.domain import wildcards
-from farm.domain.detailer import Detailer, JobType, merged
-from farm.domain.hooks import MAX_SEED, HookFacts
+from farm.domain.detailer import MAX_SEED, Detailer, JobType, merged
+from farm.domain.hooks import HookFacts
 from farm.domain.hooks import complete as completed
 from farm.domain.job import Job, JobRequest, ModelRef, SegmentRequest, Source
 from farm.domain.media import Media

@@ -143,8 +143,9 @@ def assign(
 def _labels(text: str) -> Iterator[tuple[str, str]]:
     """Label and text, in order; `[SKIP]` and `[STOP]` are no labels."""
     tags = [tag for tag in _TAG.finditer(text) if tag[1] not in ("SKIP", "STOP")]
-    for tag, following in zip(tags, [*tags[1:], None], strict=True):
-        yield tag[1].strip(), text[tag.end() : following.start() if following else len(text)].strip()
+    ends = [*(tag.start() for tag in tags[1:]), len(text)]
+    for tag, end in zip(tags, ends, strict=False):
+        yield tag[1].strip(), text[tag.end() : end].strip()
 
 
 def _of_label(parsed: Wildcard, label: str) -> tuple[str, int | None]:

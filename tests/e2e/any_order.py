@@ -44,8 +44,10 @@ class AnyOrderFarm:
             engine=ENGINE_VERSIONS["fake"],
             outside=Outside(hook=hook_facts),
         )
-        tools = Tools(self.blobs, folder, FakeEngine, self._settings.max_pixels)
-        self._runner = Runner("any", self.farm, tools, ("cpu", "gpu.0"), Pace(lease_ttl=600, heartbeat=60, backoff=0))
+        self.tools = Tools(self.blobs, folder, FakeEngine, self._settings.max_pixels)
+        self._runner = Runner(
+            "any", self.farm, self.tools, ("cpu", "gpu.0"), Pace(lease_ttl=600, heartbeat=60, backoff=0)
+        )
         self.ran: list[str] = []
         """Tasks in the order in which they were run."""
 

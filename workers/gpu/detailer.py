@@ -178,10 +178,10 @@ def _hooks(batch: Batch, painter: Painter, streams: Callable[[Sequence[int]], St
     def backwards(latents: Tensor, spec: specs.Unsampler, end_at_step: int) -> Tensor:
         if painter.takes_concat:
             raise BadModel("the hook `unsampler` cannot run an inpaint model backwards", "leave the hook out")
-        masks = [mask for crop in batch.crops if (mask := sampler_mask(crop, moving)) is not None]
+        found = [mask for crop in batch.crops if (mask := sampler_mask(crop, moving)) is not None]
         sampling = Sampling(spec.sampler_name, spec.scheduler, spec.steps, 1.0)
-        mask = _latent_masks(masks, latents) if masks else None
-        return unsample(latents, painter.with_cfg(spec.cfg), sampling, end_at_step, mask)
+        masks = _latent_masks(found, latents) if found else None
+        return unsample(latents, painter.with_cfg(spec.cfg), sampling, end_at_step, masks)
 
     def draw(latents: Tensor, seed: int) -> Tensor:
         return initial_noise(streams([seed] * len(latents)), latents.shape[1:]).to(latents.device)

@@ -57,7 +57,7 @@ def paste_chunk(task: Task, tools: Tools) -> StepResult:
             canvas = base
             for order, ref in enumerate(refs):
                 patch = _patch(own, left, right, ref)
-                _extras(task, tools, own, ref, order, canvas, patch, frame)
+                _extras(task, tools, own, ref, order, canvas, _of_its_crop(own, ref, patch), frame)
                 canvas = paste(canvas, patch)
             task.progress(count, len(frames))
             data = encode_png(to_bytes(canvas))
@@ -86,6 +86,11 @@ def _patch(own: _Take, left: _Take | None, right: _Take | None, ref: PatchRef) -
     takes = [(sides[0][0], sides[0][1], weights[0]), (own, ref, weights[1]), (sides[1][0], sides[1][1], weights[2])]
     used = [(take.reader.patch(r, take.outputs), weight) for take, r, weight in takes if take and r and weight > 0]
     return used[0][0] if len(used) == 1 else fade([patch for patch, _ in used], [weight for _, weight in used])
+
+
+def _of_its_crop(own: _Take, ref: PatchRef, patch: Patch) -> Patch:
+    """The patch without what a hook did to the rest of the frame."""
+    return patch if (*patch.box,) == own.reader.crop(ref).region else own.reader.crop_patch(ref, own.outputs)
 
 
 def _neighbors(task: Task, tools: Tools) -> tuple[_Take | None, _Take | None]:
