@@ -26,8 +26,8 @@ LONGEST_SCHEDULE = 1_000_000
 """Steps of a full schedule, of which a run takes its part; a guard against a tiny `denoise`."""
 FULL_NOISE = 1e-5
 """How near, relatively, a run's first level must be to the model's largest to count as a start from pure noise."""
-ABOVE_ZERO = 1e-4
-"""Added to the levels of a run that goes backwards, which begins where there is no noise."""
+LEAST_LEVEL = 1e-2
+"""Where a run that goes backwards begins; nearer to 0, what the model takes for noise drowns in rounding."""
 
 StepCount = Callable[[int], None]
 """Told how many of the sampling's steps are done."""
@@ -189,7 +189,7 @@ def unsample(
         mask: as for `sample`.
     """
     levels = schedule(sampling.scheduler, painter.table, sampling.sampler_name, sampling.steps)
-    rising = levels[end_at_step:].flip(0) + ABOVE_ZERO
+    rising = levels[end_at_step:].flip(0).clamp(min=LEAST_LEVEL)
     if len(rising) < 2:
         return latents
     clean = painter.scaled(latents)

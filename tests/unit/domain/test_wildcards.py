@@ -15,7 +15,7 @@ from farm.domain.wildcards import RANDOM_SEEDS, Assigned, BadWildcard, assign, c
 
 def _seg(x: int, y: int, side: int = 10, label: str = "A") -> Seg:
     box = Box(x, y, x + side, y + side)
-    return Seg((*map(float, box),), box, np.ones((side, side), dtype=np.float32), label)
+    return Seg((*box,), box, np.ones((side, side), dtype=np.float32), label)
 
 
 RIGHT, LEFT_LOW, LEFT_HIGH = _seg(50, 0, 10, "a"), _seg(5, 30, 30, "b"), _seg(5, 2, 20, "c")
