@@ -11,7 +11,7 @@ from farm.adapters.file_blobs import FileBlobs
 from farm.adapters.media import admit_path, limits_of
 from farm.adapters.memory_ledger import MemoryLedger
 from farm.adapters.model_registry import add_model
-from farm.adapters.plugins import hook_facts
+from farm.adapters.plugins import installed
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.domain.job import JobRequest
 from farm.domain.queues import QUEUES
@@ -52,7 +52,7 @@ class LocalFarm:
             system_clock(),
             engine=ENGINE_VERSIONS[settings.engine],
             window=settings.window_chunks,
-            outside=Outside(hook=hook_facts),
+            outside=Outside(packages=installed()),
         )
         tools = Tools(
             self.blobs,

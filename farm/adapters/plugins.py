@@ -1,13 +1,17 @@
-"""Installed packages that add to the farm: detailer hooks, found by name among entry points.
+"""Installed packages that add to the farm: detailer hooks and preprocessors, found by name among entry points.
 
-A package names its hook in its metadata:
+A package names them in its metadata:
 
     [project.entry-points."farm.hooks"]
     soften = "my_package:Soften"
 
-What the name stands for has `pure` (a bool), `version` (a string; raise it whenever pixels change) and is called with
-the job's parameters to make a `farm.detail.hooks.DetailerHook` for one batch. The API reads `pure` and `version` alone:
-a hook had better import torch only when it is called.
+    [project.entry-points."farm.preprocessors"]
+    depth = "my_package:Depth"
+
+What a name stands for has a `version` (a string; raise it whenever pixels change), a hook also `pure` (a bool). Called
+with the job's parameters, a hook gives a `farm.detail.hooks.DetailerHook` for one batch, a preprocessor a
+`farm.detail.preprocess.Preprocess`. The API reads `pure` and `version` alone: a package had better import torch only
+when it is called.
 """
 
 from __future__ import annotations
@@ -19,10 +23,14 @@ from typing import Any, Protocol
 from pydantic import JsonValue
 
 from farm.detail.hooks import DetailerHook
+from farm.detail.preprocess import Preprocess, canny, unchanged
+from farm.domain.attachments import Packages
+from farm.domain.control import Canny, PluginPreprocessor, Preprocessor
 from farm.domain.hooks import HookFacts, PluginHook
 from farm.errors import NotFound, Rejected, Unavailable
 
 HOOKS = "farm.hooks"
+PREPROCESSORS = "farm.preprocessors"
 
 
 class HookPlugin(Protocol):
@@ -83,6 +91,39 @@ def open_hook(spec: PluginHook) -> DetailerHook[Any]:
     if not isinstance(hook, DetailerHook):
         raise BadPlugin(HOOKS, spec.name, f"it made a {type(hook).__name__}, not a DetailerHook")
     return hook
+
+
+def preprocessor_version(name: str) -> str:
+    """What an installed preprocessor says of itself. Raises NotFound, BadPlugin."""
+    version = getattr(_load(PREPROCESSORS, name), "version", None)
+    if not isinstance(version, str):
+        raise BadPlugin(PREPROCESSORS, name, "it has no `version` (text)")
+    return version
+
+
+def open_preprocessor(spec: Preprocessor) -> Preprocess:
+    """What makes control pictures. Raises as `open_hook`."""
+    if isinstance(spec, Canny):
+        return canny(spec.low_threshold, spec.high_threshold)
+    if not isinstance(spec, PluginPreprocessor):
+        return unchanged
+    try:
+        found = preprocessor_version(spec.name)
+    except NotFound:
+        raise NotInstalledHere(PREPROCESSORS, spec.name, str(spec.version), "none") from None
+    if found != spec.version:
+        raise NotInstalledHere(PREPROCESSORS, spec.name, str(spec.version), repr(found))
+    try:
+        opened: Preprocess = _load(PREPROCESSORS, spec.name)(spec.parameters)
+    except (ValueError, TypeError, KeyError) as error:
+        what = f"The preprocessor {spec.name!r} cannot use its parameters: {error!r}"
+        raise Rejected(f"{what}. Change `parameters`.") from error
+    return opened
+
+
+def installed() -> Packages:
+    """All that is installed here."""
+    return Packages(hook_facts, preprocessor_version)
 
 
 def _load(group: str, name: str) -> Any:  # noqa: ANN401 - whatever a package has put there

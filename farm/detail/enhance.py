@@ -41,6 +41,8 @@ class CropInput:
     """Position in the clip."""
     prompt: tuple[str, ...] = ()
     """Texts whose conditionings are laid one behind the other; none: the detailer's prompt."""
+    controls: tuple[Pixels, ...] = ()
+    """What each ControlNet is shown, `[h, w, 3]` in 0..1, of any size."""
 
 
 class LatentTools(Protocol[L]):

@@ -63,6 +63,8 @@ class Crop(BaseModel):
     """Patches that are pasted, in this order, before the crop is cut."""
     prompt: tuple[str, ...] = ()
     """Texts whose conditionings are laid one behind the other; none: the detailer's prompt."""
+    pictures: tuple[str, ...] = ()
+    """Digests of what its source looks at besides, for this frame (`Source.looks_at`)."""
 
 
 class DetailTask(BaseModel):

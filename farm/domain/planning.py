@@ -38,6 +38,9 @@ FoundSegs = Mapping[str, Mapping[int, Sequence[Seg]]]
 """Source name -> frame position -> its segments. `animatediff`: each frame has all the clip's segments, in one order,
 the same region in every frame, its own mask."""
 
+Looked = Mapping[str, Sequence[Mapping[int, str]]]
+"""Source name -> for each of the things that it looks at (`Source.looks_at`), frame position -> digest."""
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -66,7 +69,12 @@ class _Masks:
 
 
 def plan_chunk(
-    job: Job, chunk: Chunk, frames: Sequence[PlannedFrame], found: FoundSegs, before: After | None = None
+    job: Job,
+    chunk: Chunk,
+    frames: Sequence[PlannedFrame],
+    found: FoundSegs,
+    before: After | None = None,
+    looked: Looked | None = None,
 ) -> Planned:
     """Plan the frames of a chunk's run.
 
@@ -74,12 +82,15 @@ def plan_chunk(
         frames: those of the run, in order; those outside the core only in `animatediff` jobs.
         found: the segments, at the frames' scale.
         before: in jobs that run in sequence, the last task of the chunks before this one.
+        looked: what sources look at besides.
     """
-    return _Planner(job, chunk, frames, before).plan(found)
+    return _Planner(job, chunk, frames, before, looked or {}).plan(found)
 
 
 class _Planner:
-    def __init__(self, job: Job, chunk: Chunk, frames: Sequence[PlannedFrame], before: After | None) -> None:
+    def __init__(
+        self, job: Job, chunk: Chunk, frames: Sequence[PlannedFrame], before: After | None, looked: Looked
+    ) -> None:
         self.job = job
         self.chunk = chunk
         self.frames = frames
@@ -91,6 +102,7 @@ class _Planner:
         """(variation, source order, index, frame) -> the patch that covers it."""
         self.keys: dict[str, str] = {}
         self.last = before if job.sequential else None
+        self.looked = looked
 
     def plan(self, found: FoundSegs) -> Planned:
         spots = {frame.position: self._spots(frame.position, found) for frame in self.frames}
@@ -211,6 +223,7 @@ class _Planner:
             segment=spot.index,
             under=under,
             prompt=spot.prompt,
+            pictures=tuple(digests[spot.frame] for digests in self.looked.get(spot.source.name, ())),
         )
 
 

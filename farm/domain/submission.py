@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
-from farm.domain import wildcards
+from farm.domain.attachments import Lookup, Packages, attached, check_count
 from farm.domain.detailer import MAX_SEED, Detailer, JobType, merged
-from farm.domain.hooks import HookFacts
-from farm.domain.hooks import complete as completed
 from farm.domain.job import Job, JobRequest, ModelRef, SegmentRequest, Source
 from farm.domain.media import Media
 from farm.domain.queues import gpu_queue
 from farm.domain.sampling_names import check_names
 from farm.domain.segment import SegsDocument
-from farm.errors import NotFound, Rejected
+from farm.errors import Rejected
 
 DEFAULT_CHUNK = {JobType.MASK: 16, JobType.ANIMATEDIFF: 48}
 """Frames of a chunk that a job delivers at once."""
@@ -25,11 +23,6 @@ DEFAULT_FPS = Fraction(25)
 _WORDS = frozenset({"prompt", "negative"})
 """Parameters that are a matter of taste."""
 _RANGE = re.compile(r"^\s*(-?\d+)\s*(?:-\s*(-?\d+)\s*)?$")
-
-
-def no_hook(name: str) -> HookFacts:
-    """Of a farm without packages. Raises NotFound."""
-    raise NotFound(f"There is no hook {name!r} on this farm: none is installed.")
 
 
 @dataclass(frozen=True)
@@ -42,8 +35,8 @@ class Registry:
     """Name or hash -> model."""
     segs: Callable[[Media], SegsDocument]
     """A SEGS document's content."""
-    hook: Callable[[str], HookFacts] = no_hook
-    """An installed package's hook, by name."""
+    packages: Packages = field(default_factory=Packages)
+    """What installed packages add."""
 
 
 def complete(request: JobRequest, registry: Registry, *, job_id: str, created: str, user: str, engine: str) -> Job:
@@ -61,7 +54,11 @@ def complete(request: JobRequest, registry: Registry, *, job_id: str, created: s
     refiner = registry.model(request.refiner) if request.refiner else None
     # Who names no model wants a result that looks well, who names one wants the node's own numbers.
     advised = Detailer.model_validate(model.recommended if "model" not in request.model_fields_set else {})
-    sources = tuple(_source(request, segment, registry, clip, (start, end), advised) for segment in request.segments)
+    lookup = Lookup(registry.media, registry.model, registry.packages)
+    sources = tuple(
+        attached(_source(request, segment, registry, clip, (start, end), advised), segment, clip, (start, end), lookup)
+        for segment in request.segments
+    )
     if request.type is JobType.ANIMATEDIFF and not model.has_motion:
         raise Rejected(
             f"Model {model.name!r} has no motion module, which an `animatediff` job needs. "
@@ -135,7 +132,6 @@ def _source(
     start, end = span
     detailer = merged(request.type, advised, request.detailer, segment)
     _check_detailer(segment.name, detailer, request, end)
-    detailer = detailer.model_copy(update={"hooks": completed(detailer.hooks, registry.hook)})
     if segment.segs is not None:
         media = registry.media(segment.segs)
         if media.kind != "segs":
@@ -158,14 +154,7 @@ def _check_mask(name: str, mask: Media, clip: Media, frames: int) -> None:
             f"Segment {name!r}: the mask {mask.name!r} is {mask.width}x{mask.height} px, the clip {clip.name!r} is "
             f"{clip.width}x{clip.height} px. Scale the mask to the clip's size."
         )
-    if mask.frames not in {1, clip.frames, frames}:
-        wanted = f"{clip.frames} (one per frame of the clip)"
-        if frames != clip.frames:
-            wanted += f" or {frames} (one per frame of the range)"
-        raise Rejected(
-            f"Segment {name!r}: the mask {mask.name!r} has {mask.frames} frames; it needs 1 (for all frames) or "
-            f"{wanted}. Add or remove mask frames, or change `frames`."
-        )
+    check_count(f"Segment {name!r}, mask", mask, clip, frames)
     if mask.empty:
         raise Rejected(
             f"Segment {name!r}: the mask {mask.name!r} is empty: no pixel is white in any of its {mask.frames} frames. "
@@ -196,7 +185,6 @@ def _check_segs(name: str, media: Media, document: SegsDocument, clip: Media, sp
 
 def _check_detailer(name: str, detailer: Detailer, request: JobRequest, end: int) -> None:
     check_names(detailer.sampler_name, detailer.scheduler)
-    wildcards.check(name, detailer.wildcard)
     largest = detailer.seed + request.batch_size + detailer.cycle + (end if detailer.seed_mode == "per_frame" else 0)
     if largest + 1024 > MAX_SEED:
         raise Rejected(

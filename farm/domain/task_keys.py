@@ -8,7 +8,7 @@ from typing import Any
 from farm.domain import keys
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.hooks import key_part
-from farm.domain.job import Job, Source
+from farm.domain.job import Control, Job, Source
 from farm.domain.plan import Crop
 
 NOISE_BLOCK = 128
@@ -61,11 +61,19 @@ def detail_key(
                 "seed": crop.seed,
                 "under": under,
                 **({"prompt": crop.prompt} if crop.prompt else {}),
+                **({"pictures": crop.pictures} if crop.pictures else {}),
             }
             for crop, under in zip(crops, below, strict=True)
         ],
     }
-    return keys.content_key("detail", parts | ({"after": after} if after else {}))
+    later = {"after": after, "controls": [_control_part(control) for control in source.controls]}
+    return keys.content_key("detail", parts | {name: part for name, part in later.items() if part})
+
+
+def _control_part(control: Control) -> dict[str, Any]:
+    """What of a ControlNet decides pixels, besides the pictures that crops name."""
+    values = control.model_dump(mode="json", exclude={"model", "image"})
+    return values | {"model": control.model.hash, "pictures": control.image is not None}
 
 
 def detailer_part(detailer: Detailer) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from farm.domain import keys
-from farm.domain.hooks import HookFacts
+from farm.domain.attachments import Packages
 from farm.domain.job import Job, JobRequest, ModelRef
 from farm.domain.media import Media
-from farm.domain.submission import Registry, complete, no_hook
+from farm.domain.submission import Registry, complete
 from farm.errors import Conflict, NotFound, Rejected
 from farm.ports import Blobs, JobFacts, JobStatus, Ledger, Offer, Queue, TaskFilter, TaskStatus, WorkerStatus
 from farm.service.advance import advance
@@ -39,8 +39,8 @@ class Outside:
 
     admit: Callable[[str], Media] | None = None
     """How `s3://…` inputs become media; None: they are not taken."""
-    hook: Callable[[str], HookFacts] = no_hook
-    """A detailer hook of an installed package, by name. Raises NotFound."""
+    packages: Packages = field(default_factory=Packages)
+    """What installed packages add."""
 
 
 class Farm:
@@ -73,8 +73,8 @@ class Farm:
 
     def validate(self, request: JobRequest, user: str = "") -> Job:
         """The job that a request stands for, not submitted. Raises Rejected."""
-        documents, hook = self.documents, self._outside.hook
-        registry = Registry(media=self.media, model=documents.model, segs=documents.segs, hook=hook)
+        documents, packages = self.documents, self._outside.packages
+        registry = Registry(media=self.media, model=documents.model, segs=documents.segs, packages=packages)
         stamp = self._clock.now()
         return complete(request, registry, job_id=self._clock.new_id(), created=stamp, user=user, engine=self._engine)
 

@@ -12,7 +12,7 @@ from farm.adapters.media import admit_path, limits_of
 from farm.adapters.memory_blobs import MemoryBlobs
 from farm.adapters.memory_ledger import MemoryLedger
 from farm.adapters.model_registry import add_model
-from farm.adapters.plugins import hook_facts
+from farm.adapters.plugins import installed
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.domain.job import JobRequest
 from farm.domain.state import JOB_ENDED
@@ -42,7 +42,7 @@ class AnyOrderFarm:
             _NoQueue(),
             system_clock(),
             engine=ENGINE_VERSIONS["fake"],
-            outside=Outside(hook=hook_facts),
+            outside=Outside(packages=installed()),
         )
         self.tools = Tools(self.blobs, folder, FakeEngine, self._settings.max_pixels)
         self._runner = Runner(

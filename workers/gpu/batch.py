@@ -17,6 +17,18 @@ included. What it raises (the job was canceled, the lease was lost) passes throu
 
 
 @dataclass(frozen=True)
+class ControlUse:
+    """A ControlNet and how it acts; what it is shown is in the crops."""
+
+    model: Path
+    """Folder of the ControlNet, in diffusers' layout."""
+    strength: float
+    start_percent: float
+    end_percent: float
+    """Shares of the model's noise levels, from the noisiest, between which it acts."""
+
+
+@dataclass(frozen=True)
 class Batch:
     """Crops that are sampled together: one call of the engine."""
 
@@ -33,6 +45,8 @@ class Batch:
     """Frames of the whole clip: how many rows the clip's noise has."""
     plugins: tuple[DetailerHook[Any], ...] = ()
     """Objects for the hooks of installed packages, in the order of `detailer.hooks`."""
+    controls: tuple[ControlUse, ...] = ()
+    """In the order of the crops' `controls`."""
 
     @property
     def prompt(self) -> tuple[str, ...]:

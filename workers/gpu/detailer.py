@@ -20,6 +20,8 @@ from farm.domain.detailer import Detailer, JobType
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.errors import OutOfMemory, Rejected
 from workers.gpu.batch import Batch, OnStep
+from workers.gpu.control import Control, Controls, shown_at, sigma_at
+from workers.gpu.controlnets import ControlNets
 from workers.gpu.denoiser import Context, Guidance
 from workers.gpu.faults import BadModel, ContextTooLong, NotNumbers
 from workers.gpu.hooks import foretold, open_hooks
@@ -56,6 +58,8 @@ class DiffusionTools:
     on_step: Callable[[int], None]
     """Told how many steps of the sampling under way are done."""
     hooks: Chain[Tensor] = field(default_factory=Chain)
+    controls: Callable[[Tensor], Controls | None] = lambda _: None
+    """What ControlNets do for latents of that size."""
 
     @property
     def factor(self) -> int:
@@ -74,6 +78,7 @@ class DiffusionTools:
         painters = self.painters
         if concat is not None and mask is not None and painters[0].takes_concat:
             painters = (painters[0].with_concat(mask, concat), *painters[1:])
+        painters = (replace(painters[0], controls=self.controls(latents)), *painters[1:])
         asked = self.hooks.pre_ksample(parameters_of(self.sampling, painters[0].guidance.cfg, seeds))
         painters = tuple(painter.with_cfg(asked.cfg) for painter in painters)
         noise = self.hooks.get_custom_noise(asked, latents)
@@ -99,6 +104,7 @@ class DiffusersEngine:
         self._device = torch.device("cuda" if on_gpu else "cpu")
         self._dtype = DTYPES[("fp16" if on_gpu else "fp32") if dtype == "auto" else dtype]
         self._models = ModelCache(self._device, self._dtype)
+        self._controlnets = ControlNets(self._device, self._dtype)
 
     @property
     def name(self) -> str:
@@ -139,7 +145,23 @@ class DiffusersEngine:
         cycles = [changed(sampling, one) for one in foretold(batch.detailer.hooks, asked, batch.detailer.cycle)]
         steps = [step_count(one, tables, len(batch.crops), motion) for one in cycles]
         progress = _Progress(on_step, steps, hooks)
-        return DiffusionTools(models[0].codec, painters, sampling, streams, progress.sampled, hooks)
+        controls = self._controls(batch, models[0])
+        return DiffusionTools(models[0].codec, painters, sampling, streams, progress.sampled, hooks, controls)
+
+    def _controls(self, batch: Batch, model: Model) -> Callable[[Tensor], Controls | None]:
+        used = [(number, use) for number, use in enumerate(batch.controls) if use.strength > 0]
+        nets = [self._controlnets.get(use.model, model.control_shape) for _, use in used]
+
+        def sized(latents: Tensor) -> Controls | None:
+            size = latents.shape[-2] * model.codec.factor, latents.shape[-1] * model.codec.factor
+            parts = []
+            for net, (number, use) in zip(nets, used, strict=True):
+                shown = shown_at([crop.controls[number] for crop in batch.crops], size, latents.device)
+                highest, lowest = (sigma_at(percent, model.table) for percent in (use.start_percent, use.end_percent))
+                parts.append(Control(net, use.strength, highest, lowest, shown))
+            return Controls(tuple(parts), model.controlled) if parts else None
+
+        return sized
 
 
 def sampling_of(detailer: Detailer, refined: bool) -> Sampling:

@@ -26,6 +26,8 @@ TINT = 0.12
 """How far the prompt moves the color, at `denoise` 1, of 1."""
 GRAIN = 0.06
 """Half range of the seed's noise, at `denoise` 1, of 1."""
+CONTROL = 0.1
+"""How far what a ControlNet of strength 1 is shown moves the color, at `denoise` 1, of 1."""
 GRAIN_PIXELS = 4
 """Side of one grain of noise, in pixels of the sampling size."""
 
@@ -64,6 +66,11 @@ def _patch(crop: CropInput, batch: Batch) -> Plane:
     pixels = np.asarray(crop.pixels, dtype=np.float32)
     tint = (np.frombuffer(_digest(_words(batch))[:3], dtype=np.uint8).astype(np.float32) / 255 - 0.5) * 2 * TINT
     change = SHARPEN * (pixels - _mean_of_neighbors(pixels)) + tint + _grain(crop, batch)
+    for use, picture in zip(batch.controls, crop.controls, strict=True):
+        rows, columns = (
+            np.arange(side) * seen // side for side, seen in zip(pixels.shape, picture.shape[:2], strict=False)
+        )
+        change = change + np.float32(CONTROL * use.strength) * (picture[rows][:, columns] - np.float32(0.5))
     if crop.noise_mask is not None:
         change = change * np.asarray(crop.noise_mask, dtype=np.float32)[..., None]
     changed: Plane = np.clip(pixels + np.float32(detailer.denoise) * change, 0, 1)

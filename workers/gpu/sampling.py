@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from farm.detail.step_plan import Route, Stage, step_plan
+from workers.gpu.control import Controls
 from workers.gpu.denoiser import Context, Denoiser, Guidance, Network, NoiseMask, Prediction, RunModel
 from workers.gpu.faults import TooManySteps
 from workers.gpu.noise import SamplerNoise, Streams, initial_noise, reseeded
@@ -72,6 +73,8 @@ class Painter:
     """These, `[rows, 1 + channels, h, w]`, once they are known."""
     precision: str = "float32"
     """What the network computes in."""
+    controls: Controls | None = None
+    """ControlNets, once it is known how large what they are shown must be."""
 
     def with_concat(self, mask: Tensor, masked: Tensor) -> Painter:
         """The same for an inpaint model, shown `mask` and the encoder's latents of the masked picture."""
@@ -83,7 +86,8 @@ class Painter:
 
     def only(self, rows: slice) -> Painter:
         """The same for some of the rows."""
-        return self if self.concat is None else replace(self, concat=self.concat[rows])
+        concat = None if self.concat is None else self.concat[rows]
+        return replace(self, concat=concat, controls=self.controls and self.controls.only(rows))
 
     def scaled(self, latents: Tensor) -> Tensor:
         """The encoder's latents, as the network sees them."""
@@ -96,7 +100,8 @@ class Painter:
     def denoiser(self, sampler_name: str) -> Denoiser:
         """D(x, sigma) for that sampler."""
         guidance = replace(self.guidance, always_both=needs_uncond(sampler_name))
-        return Denoiser(self.network, self.table, guidance, self.context, self.prediction, self.concat)
+        concat, controls = self.concat, self.controls
+        return Denoiser(self.network, self.table, guidance, self.context, self.prediction, concat, controls)
 
 
 @dataclass(frozen=True)

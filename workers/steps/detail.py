@@ -23,6 +23,7 @@ from farm.errors import Damaged, Unavailable
 from farm.service.documents import compact
 from workers.context import StepResult, Task, Tools
 from workers.gpu.batch import Batch
+from workers.steps.controls import control_members, control_pictures, control_uses
 from workers.steps.hooked import Hooked, frame_patch, hooked, preview_pictures
 from workers.steps.plan import load_masks
 
@@ -72,18 +73,18 @@ class PatchReader:
         Raises:
             Damaged: its task has committed nothing yet.
         """
-        members = self._members(ref, outputs)
-        return frame_patch(members, ref.crop) or self.crop_patch(ref, outputs)
+        return frame_patch(self.members(ref, outputs), ref.crop) or self.crop_patch(ref, outputs)
 
     def crop_patch(self, ref: PatchRef, outputs: Mapping[str, str]) -> Patch:
         """The patch with its feathered mask. Raises Damaged."""
         task = self._tasks[ref.task]
         crop = task.crops[ref.crop]
-        pixels = decode(self._members(ref, outputs)[member(ref.crop)])
+        pixels = decode(self.members(ref, outputs)[member(ref.crop)])
         mask = self.paste_mask(crop, self._job.source(task.source).detailer.feather)
         return Patch(from_bytes(pixels), mask, Box(*crop.region))
 
-    def _members(self, ref: PatchRef, outputs: Mapping[str, str]) -> Mapping[str, bytes]:
+    def members(self, ref: PatchRef, outputs: Mapping[str, str]) -> Mapping[str, bytes]:
+        """What the patch's task has committed. Raises Damaged."""
         name = outputs.get(ref.task)
         if not name:
             raise Damaged(f"Task {ref.task} has no patches yet; the task that reads them runs again.")
@@ -120,7 +121,8 @@ def load(task: Task, tools: Tools) -> Loaded:
     outputs = task.outputs(detail.waits) if detail.waits else {}
     digests = {frame.position: frame.digest for frame in plan.frames}
     pictures = tools.pictures.read_all(digests[crop.frame] for crop in detail.crops)
-    detailer = task.job.source(detail.source).detailer
+    source = task.job.source(detail.source)
+    detailer = source.detailer
     moving = task.job.type is JobType.ANIMATEDIFF
     inputs, frames = [], []
     for crop in detail.crops:
@@ -138,6 +140,8 @@ def load(task: Task, tools: Tools) -> Loaded:
                 prompt=crop.prompt,
             )
         )
+    shown = control_pictures(tools, task.job, source, detail, inputs)
+    inputs = [replace(crop, controls=pictures) for crop, pictures in zip(inputs, shown, strict=True)]
     batch = Batch(
         job_type=task.job.type,
         detailer=detailer,
@@ -145,6 +149,7 @@ def load(task: Task, tools: Tools) -> Loaded:
         model=tools.model(task.job.model.hash),
         refiner=tools.model(task.job.refiner.hash) if task.job.refiner else None,
         clip_frames=task.job.input.frames,
+        controls=control_uses(tools, source),
     )
     pasted = tuple(reader.paste_mask(crop, detailer.feather) for crop in detail.crops)
     return Loaded(detail, batch, pasted, hooked(task, tools, detail, detailer.hooks, frames, pasted))
@@ -154,7 +159,7 @@ def work(task: Task, tools: Tools, loaded: Loaded) -> Made:
     """The batch through the engine; progress after every sampler step."""
     hooks = loaded.hooked.open()
     patches = tools.engine.detail(replace(loaded.batch, plugins=hooks), task.progress)
-    beside = loaded.hooked.finish(hooks, loaded.detail, patches)
+    beside = loaded.hooked.finish(hooks, loaded.detail, patches) | control_members(loaded.batch)
     return Made(patches, beside, previews(task, tools, loaded, patches))
 
 

@@ -21,6 +21,7 @@ from farm.errors import NotFound
 from farm.service.documents import compact
 from farm.service.skeleton import chunks
 from workers.context import StepResult, Task, Tools
+from workers.steps.controls import stored_controls
 from workers.steps.detail import PatchReader
 from workers.steps.plan import load_masks
 
@@ -132,12 +133,14 @@ def _extras(
     frame: PlannedFrame,
 ) -> None:
     """The pictures of single segments that the job asks for, named in the order of pasting."""
+    source, crop = own.plan.task(ref.task), own.reader.crop(ref)
+    variation = f"-b{source.variation}" if source.variation else ""
+    stem = f"{PurePosixPath(frame.name).stem}_{order:02d}_{source.source}_{crop.segment}{variation}"
     for folder, pixels in _extra_pictures(task.job, canvas, patch):
-        source = own.plan.task(ref.task)
-        crop = own.reader.crop(ref)
-        variation = f"-b{source.variation}" if source.variation else ""
-        name = f"{PurePosixPath(frame.name).stem}_{order:02d}_{source.source}_{crop.segment}{variation}.png"
-        tools.blobs.put(keys.job(task.job.id, f"{folder}/{name}"), encode_png(pixels), "image/png")
+        tools.blobs.put(keys.job(task.job.id, f"{folder}/{stem}.png"), encode_png(pixels), "image/png")
+    if "cnet" in task.job.outputs:
+        for number, data in enumerate(stored_controls(own.reader.members(ref, own.outputs), ref.crop)):
+            tools.blobs.put(keys.job(task.job.id, f"cnet/{stem}_{number}.png"), data, "image/png")
 
 
 def _extra_pictures(job: Job, canvas: NDArray[np.float32], patch: Patch) -> Iterator[tuple[str, NDArray[np.uint8]]]:
