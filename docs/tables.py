@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from farm.domain.detailer import MAX_SEED, TYPE_DEFAULTS, Detailer, JobType
+from farm.domain.hooks import KINDS
 from farm.domain.job import InputRequest, JobRequest, SegmentRequest
 from farm.domain.sampling_names import SAMPLERS, SCHEDULERS
 from farm.settings import Settings
@@ -31,6 +32,11 @@ defaults. A parameter may be given
 * for one segment: beside its `name` and `mask` in the document, `--set segments.face.denoise=0.3` on the command line.
 
 The segment's own value wins over the job's, the job's over the default. A name that is not in this table is refused.
+"""
+
+HOOKS_HEAD = """`hooks` is a list of objects, applied in its order; each says its `kind`:
+`--hooks '[{"kind": "denoise_schedule", "target_denoise": 0.2}]'` on the command line. Filters choose and order segments
+when a chunk is planned, all others act where a crop is sampled. How to write one: `farm/adapters/plugins.py`.
 """
 
 SETTINGS_HEAD = f"""{MADE}
@@ -73,7 +79,10 @@ def parameters_page() -> str:
         "\n## Of each of its `segments`\n",
         "Besides the parameters above:\n",
         _table("field", {name: SegmentRequest.model_fields[name] for name in own}),
-        "\n## Samplers\n",
+        "\n## Hooks\n",
+        HOOKS_HEAD,
+        *(_hook(kind) for kind in KINDS),
+        "## Samplers\n",
         _listed(SAMPLERS),
         "\n## Schedulers\n",
         _listed(SCHEDULERS),
@@ -91,6 +100,12 @@ def settings_page() -> str:
             group = {}
         group[name] = field
     return "\n".join([*parts, _table("variable", group, _variable)]) + "\n"
+
+
+def _hook(kind: type[BaseModel]) -> str:
+    fields = {name: field for name, field in kind.model_fields.items() if name != "kind"}
+    about = " ".join((kind.__doc__ or "").split())
+    return f"### `{kind.model_fields['kind'].default}`\n\n{about}\n\n{_table('parameter', fields)}\n"
 
 
 def _variable(name: str) -> str:

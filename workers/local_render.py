@@ -11,12 +11,13 @@ from farm.adapters.file_blobs import FileBlobs
 from farm.adapters.media import admit_path, limits_of
 from farm.adapters.memory_ledger import MemoryLedger
 from farm.adapters.model_registry import add_model
+from farm.adapters.plugins import installed
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.domain.job import JobRequest
 from farm.domain.queues import QUEUES
 from farm.domain.state import JOB_ENDED
 from farm.ports import JobStatus, Offer
-from farm.service.farm import UPLOAD, Farm
+from farm.service.farm import UPLOAD, Farm, Outside
 from farm.settings import Settings
 from workers.context import Tools
 from workers.gpu.engine import open_engine
@@ -51,6 +52,7 @@ class LocalFarm:
             system_clock(),
             engine=ENGINE_VERSIONS[settings.engine],
             window=settings.window_chunks,
+            outside=Outside(packages=installed()),
         )
         tools = Tools(
             self.blobs,

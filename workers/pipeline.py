@@ -32,7 +32,7 @@ class _Ready:
 @dataclass(frozen=True)
 class _Made:
     ready: _Ready
-    patches: list[detail.U8]
+    made: detail.Made
 
 
 class GpuPipeline:
@@ -91,14 +91,14 @@ class GpuPipeline:
 
     def _compute(self, ready: _Ready, behind: queue.Queue[_Made | None]) -> None:
         tools = self._runner.tools
-        patches = self._runner.attempt(ready.lease, lambda: detail.work(ready.task, tools, ready.loaded))
-        if patches is not None:
-            behind.put(_Made(ready, patches))
+        made = self._runner.attempt(ready.lease, lambda: detail.work(ready.task, tools, ready.loaded))
+        if made is not None:
+            behind.put(_Made(ready, made))
 
     def _store(self, behind: queue.Queue[_Made | None]) -> None:
         while (made := behind.get()) is not None:
             self._runner.attempt(made.ready.lease, partial(self._store_one, made))
 
     def _store_one(self, made: _Made) -> None:
-        result = detail.store(self._runner.tools, made.ready.loaded, made.patches)
+        result = detail.store(self._runner.tools, made.ready.loaded, made.made)
         self._runner.finished(made.ready.lease, result, time.monotonic() - made.ready.started)

@@ -72,7 +72,8 @@ def files(
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
     direct: Direct = False,
 ) -> FilePage:
-    """Files of one folder of the job: `cropped`, `cropped_refined`, `cropped_enhanced_alpha`, `frames`."""
+    """Files of one folder of the job: `cropped`, `cropped_refined`, `cropped_enhanced_alpha`,
+    `cnet`, `preview`, `frames`."""
     status = tools.farm.status(job_id)
     prefix = keys.job(job_id, f"{folder}/")
     found = list(islice(tools.blobs.list(prefix, prefix + cursor if cursor else ""), limit))

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from farm.adapters.celery_queue import CeleryQueue, make_app
 from farm.adapters.clock import system_clock
 from farm.adapters.media import admit_prefix, limits_of
+from farm.adapters.plugins import installed
 from farm.adapters.redis_ledger import RedisLedger
 from farm.adapters.stores import open_store
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.ports import Blobs, Queue
-from farm.service.farm import Farm, Prefixes
+from farm.service.farm import Farm, Outside
 from farm.settings import MissingSetting, Settings
 
 
@@ -43,6 +44,6 @@ def connect(settings: Settings, patience_s: float = 0.0) -> Connected:
         system_clock(),
         engine=ENGINE_VERSIONS[settings.engine],
         window=settings.window_chunks,
-        prefixes=Prefixes(lambda uri: admit_prefix(uri, blobs, limits_of(settings), settings)),
+        outside=Outside(lambda uri: admit_prefix(uri, blobs, limits_of(settings), settings), installed()),
     )
     return Connected(farm, blobs, ledger, queue)

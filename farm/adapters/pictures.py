@@ -60,6 +60,13 @@ def encode_png(pixels: U8) -> bytes:
     return out.getvalue()
 
 
+def encode_webp(pixels: U8, quality: int) -> bytes:
+    """A WebP of `[H, W, 3]` uint8, for people to look at; `quality` from 1 to 100."""
+    out = BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(out, "WEBP", quality=quality)
+    return out.getvalue()
+
+
 def picture_size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Width and height in pixels, from the header alone. Raises as `decode`."""
     with _open(data, max_pixels) as picture:

@@ -117,9 +117,17 @@ def rooted(draft: Draft, folder: PurePath) -> Draft:
     if isinstance(made.get("input"), dict):
         made["input"] = placed(made["input"], ["uri"])
     if isinstance(made.get("segments"), list):
-        made["segments"] = [
-            placed(entry, ["mask", "segs"]) if isinstance(entry, dict) else entry for entry in made["segments"]
-        ]
+        made["segments"] = [_segment_rooted(entry, placed) for entry in made["segments"]]
+    return made
+
+
+def _segment_rooted(entry: Any, placed: Callable[[Draft, Sequence[str]], Draft]) -> Any:  # noqa: ANN401 - any JSON
+    if not isinstance(entry, dict):
+        return entry
+    made = placed(entry, ["mask", "segs"])
+    if isinstance(made.get("controlnets"), list):
+        nets = made["controlnets"]
+        made["controlnets"] = [placed(net, ["image"]) if isinstance(net, dict) else net for net in nets]
     return made
 
 
@@ -158,7 +166,10 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
     segments = []
     for segment in draft["segments"]:
         kind = "segs" if "segs" in segment else "mask"
-        segments.append({**segment, kind: sent(segment[kind], segment["name"])})
+        made = {**segment, kind: sent(segment[kind], segment["name"])}
+        if "controlnets" in segment:
+            made["controlnets"] = [_control_addressed(net, segment["name"], sent) for net in segment["controlnets"]]
+        segments.append(made)
     complete = {
         **draft,
         "input": {**draft["input"], "uri": uri},
@@ -167,6 +178,10 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
         **({"refiner": model(draft["refiner"])} if draft.get("refiner") else {}),
     }
     return _request(complete)
+
+
+def _control_addressed(net: Draft, name: str, sent: Callable[[str, str], str]) -> Draft:
+    return {**net, "image": sent(net["image"], f"{name}, control")} if net.get("image") else net
 
 
 def _request(draft: Draft) -> JobRequest:

@@ -30,7 +30,7 @@ EPILOG = (
     "Examples: [cyan]farm render clip.mp4 --mask face.png --prompt 'a sharp face' --frames 60-63 --out try[/cyan] · "
     "[cyan]farm render --job job.json --set denoise=0.3[/cyan]. What was rendered before is not rendered again."
 )
-KEPT_FOLDERS = ("frames", "cropped", "cropped_refined", "cropped_enhanced_alpha")
+KEPT_FOLDERS = ("frames", "cropped", "cropped_refined", "cropped_enhanced_alpha", "cnet", "preview")
 
 
 class Rendering(BaseModel):

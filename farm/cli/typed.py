@@ -77,11 +77,23 @@ def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detail
     if "outputs" in job:
         job = {**job, "outputs": [name.strip() for name in str(job["outputs"]).split(",") if name.strip()]}
     draft.update({name: str(value) if name == "type" else value for name, value in job.items()})
+    if "hooks" in detailer:
+        detailer = {**detailer, "hooks": _listed("--hooks", detailer["hooks"])}
     if detailer:
         draft["detailer"] = {**draft.get("detailer", {}), **detailer}
     for text in typed.assign:
         assign(draft, text)
     return draft
+
+
+def _listed(option: str, text: str) -> list[Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise Rejected(f"{option} is no JSON: {error}. Write a list, such as '[{{\"kind\": ...}}]'.") from None
+    if not isinstance(found, list):
+        raise Rejected(f"{option} is no JSON list. Begin it with [ and end it with ].")
+    return found
 
 
 def _document(path: Path) -> Draft:

@@ -18,7 +18,7 @@ from farm.errors import Conflict, Rejected, Unavailable
 READERS = 8
 """Files fetched at once."""
 PIECE_BYTES = 1 << 18
-FOLDERS = ("cropped", "cropped_refined", "cropped_enhanced_alpha")
+FOLDERS = ("cropped", "cropped_refined", "cropped_enhanced_alpha", "cnet")
 """Outputs of a job that are folders of many files."""
 TRIES = 5
 """Of one file; each goes on where the last one broke off."""

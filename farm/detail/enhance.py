@@ -6,12 +6,13 @@ The models themselves come in as `LatentTools`, so that every engine goes the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from farm.detail.blend import Pixels, feather
+from farm.detail.hooks import Chain
 from farm.detail.resample import Mask, resize_mask
 from farm.errors import CropTooSmall
 
@@ -38,6 +39,10 @@ class CropInput:
     """Of the first cycle."""
     frame: int
     """Position in the clip."""
+    prompt: tuple[str, ...] = ()
+    """Texts whose conditionings are laid one behind the other; none: the detailer's prompt."""
+    controls: tuple[Pixels, ...] = ()
+    """What each ControlNet is shown, `[h, w, 3]` in 0..1, of any size."""
 
 
 class LatentTools(Protocol[L]):
@@ -120,6 +125,7 @@ def enhance(
     cycle: int = 1,
     animatediff: bool = False,
     inpaint_model: bool = False,
+    hooks: Chain[L] | None = None,
 ) -> list[Pixels]:
     """The patches of crops of one sampling size, in order, each `[h, w, 3]` at its crop's size in steps of 1/255.
 
@@ -127,12 +133,15 @@ def enhance(
         crops: of one batch; with `animatediff` the frames of one segment.
         cycle: times that the latent is sampled, each time with fresh noise by the next seed.
         inpaint_model: the model takes a masked picture besides; without effect for crops without a noise mask.
+        hooks: called on the way; `pre_ksample` and `get_custom_noise` by `tools`, which know the parameters.
     Raises:
         CropTooSmall: a side has less than one latent pixel.
     """
-    width, height = crops[0].size
-    if min(width, height) < tools.factor:
-        raise CropTooSmall("sampling size", (width, height), tools.factor)
+    hooks = Chain() if hooks is None else hooks
+    size = hooks.touch_scaled_size(crops[0].size)
+    if min(size) < tools.factor:
+        raise CropTooSmall("sampling size", size, tools.factor)
+    crops = [replace(crop, size=size) for crop in crops]
     pixels = [scale_up(crop, resize) for crop in crops]
     found = [sampler_mask(crop, animatediff) for crop in crops]
     masks = [mask for mask in found if mask is not None] or None
@@ -141,10 +150,11 @@ def enhance(
         pairs = [inpaint_pixels(shown, mask, tools.factor) for shown, mask in zip(pixels, masks, strict=True)]
         masks = [mask for _, mask in pairs]
         concat = tools.encode([shown for shown, _ in pairs])
-    latents = tools.encode(pixels)
+    latents = hooks.post_encode(tools.encode(pixels))
     for number in range(cycle):
+        latents = hooks.begin_cycle(number, cycle, latents)
         latents = tools.sample(latents, masks, [crop_seed(crop.seed, cycle=number) for crop in crops], concat)
-    decoded = tools.decode(latents)
+    decoded = hooks.post_decode(tools.decode(hooks.pre_decode(latents)))
     return [
         scale_down(picture, crop.pixels.shape[1], crop.pixels.shape[0], resize)
         for picture, crop in zip(decoded, crops, strict=True)

@@ -27,6 +27,10 @@ class Spot:
     mask: int
     """Member of the plan's masks."""
     written: Writes
+    prompt: tuple[str, ...] = ()
+    """Its own texts; none: its source's."""
+    seed: int | None = None
+    """In place of the one that its position gives it."""
 
     @property
     def at(self) -> tuple[int, int, int]:
@@ -50,6 +54,17 @@ def needs(rows: Rows) -> Needs:
     return needed
 
 
+def all_earlier(rows: Rows) -> Needs:
+    """The same where a hook may change any pixel of a frame: all that is pasted before."""
+    pasted = {frame: [spot for spot in row if spot.written is not NOTHING] for frame, row in rows.items()}
+    return {spot.at: [p for p in pasted[frame] if p.at < spot.at] for frame, row in rows.items() for spot in row}
+
+
+def one_by_one(rows: Rows) -> list[list[Spot]]:
+    """Each crop by itself, frame after frame, in the order in which they are pasted."""
+    return [[spot] for frame in sorted(rows) for spot in rows[frame] if spot.written is not NOTHING]
+
+
 def segment_batches(rows: Rows) -> list[list[Spot]]:
     """One batch per segment over all frames; a segment that is marked in none of them is left out."""
     batches: dict[tuple[int, int], list[Spot]] = {}
@@ -63,17 +78,17 @@ def segment_batches(rows: Rows) -> list[list[Spot]]:
 def frame_batches(rows: Rows, needed: Needs, size: Callable[[Spot], Size], limit: int) -> list[list[Spot]]:
     """Batches of at most `limit` crops, in an order in which each comes after those that it waits for.
 
-    Crops share a batch if they are of one source, of one level of the order, sampled at one size, and wait for the
-    same sources: so that a change to one segment never touches a crop that does not read it.
+    Crops share a batch if they are of one source, of one level of the order, sampled at one size with one prompt, and
+    wait for the same sources: so that a change to one segment never touches a crop that does not read it.
     """
-    groups: dict[tuple[int, int, int, Size, tuple[int, ...]], list[Spot]] = {}
+    groups: dict[tuple[int, int, int, Size, tuple[int, ...], tuple[str, ...]], list[Spot]] = {}
     for row in rows.values():
         position = {spot.at: i for i, spot in enumerate(row)}
         waiting = [[position[earlier.at] for earlier in needed[spot.at]] for spot in row]
         for spot, level, behind in zip(row, levels(waiting), _ancestors(row, waiting), strict=True):
             if spot.written is not NOTHING:
                 entry = spot.index if spot.source.kind == "segs" else -1
-                groups.setdefault((level, spot.order, entry, size(spot), behind), []).append(spot)
+                groups.setdefault((level, spot.order, entry, size(spot), behind, spot.prompt), []).append(spot)
     ordered = [group for _, group in sorted(groups.items(), key=lambda item: item[0])]
     return [group[start : start + limit] for group in ordered for start in range(0, len(group), limit)]
 

@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from farm.domain.hooks import MAX_SEED as MAX_SEED
+from farm.domain.hooks import Hooks, Seed
+
 MAX_RESOLUTION = 16384
 """Pixels; ComfyUI's largest side."""
-MAX_SEED = 2**64 - 1
 
 
 class JobType(StrEnum):
@@ -28,6 +30,9 @@ class Detailer(BaseModel):
     """What to draw."""
     negative: Annotated[str, Field(max_length=20_000)] = ""
     """What to keep away from; without effect at `cfg` 1."""
+    wildcard: Annotated[str, Field(max_length=20_000)] = ""
+    """A text per segment, in place of `prompt` or, with [CONCAT], besides it: [ASC] left one [SEP] right one; words in
+    brackets as in Impact Pack: ASC, DSC, ASC-SIZE, DSC-SIZE, RND, LAB, SEP, SKIP, STOP; {a|b} chooses."""
 
     guide_size: Annotated[float, Field(ge=64, le=MAX_RESOLUTION)] = 384
     """Pixels to which the shorter side is scaled up before sampling."""
@@ -42,7 +47,7 @@ class Detailer(BaseModel):
     mask_mode: bool = True
     """True: only the mask is repainted; False: the whole crop is (the paste uses the mask either way)."""
 
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    seed: Seed = 0
     """Of the noise. In `mask` jobs a frame's next segment takes the next number."""
     seed_mode: Literal["fixed", "per_frame"] = "fixed"
     """`mask` jobs: the same seed for every frame, or `seed + frame`."""
@@ -86,6 +91,8 @@ class Detailer(BaseModel):
     """Frames that neighboring windows share."""
     context_fuse: Literal["flat", "pyramid"] = "pyramid"
     """How windows are averaged where they overlap."""
+    hooks: Hooks = ()
+    """Detailer hooks, applied in this order: JSON, such as [{"kind": "denoise_schedule", "target_denoise": 0.2}]."""
 
 
 TYPE_DEFAULTS: dict[JobType, dict[str, object]] = {

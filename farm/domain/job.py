@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from farm.domain.control import ControlParameters, ControlRequest
 from farm.domain.detailer import Detailer, JobType
+from farm.domain.hooks import impure
 from farm.domain.media import Media
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-Output = Literal["video", "cropped", "cropped_refined", "cropped_enhanced_alpha"]
+Output = Literal["video", "cropped", "cropped_refined", "cropped_enhanced_alpha", "cnet"]
 
 
 class SegmentRequest(Detailer):
@@ -23,6 +25,8 @@ class SegmentRequest(Detailer):
     """Upload URI of a picture, a sequence of pictures or a video: white is repainted."""
     segs: str | None = None
     """Upload URI of a SEGS document."""
+    controlnets: Annotated[tuple[ControlRequest, ...], Field(max_length=8)] = ()
+    """ControlNets, each on top of those before it."""
 
     @model_validator(mode="after")
     def _one_source(self) -> SegmentRequest:
@@ -71,7 +75,7 @@ class JobRequest(BaseModel):
     """Crops sampled in one call at the most (`mask` jobs)."""
     outputs: tuple[Output, ...] = ("video",)
     """What to keep besides the frames: `video`; per segment `cropped` (before), `cropped_refined` (after),
-    `cropped_enhanced_alpha` (after, with the paste mask as alpha)."""
+    `cropped_enhanced_alpha` (after, with the paste mask as alpha), `cnet` (what its ControlNets were shown)."""
     priority: Annotated[int, Field(ge=0, le=100)] = 50
     """Larger runs first."""
     vram_gb: Annotated[float, Field(ge=0, le=1024)] = 0
@@ -86,18 +90,6 @@ class JobRequest(BaseModel):
         if twice:
             raise ValueError(f"segment names must differ; given more than once: {', '.join(twice)}.")
         return self
-
-
-class Source(BaseModel):
-    """A source of segments, complete: nothing is left to defaults."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: SourceName
-    kind: Literal["mask", "segs"]
-    media: Media
-    """Short form; the long one is `media/<id>.json` in the store."""
-    detailer: Detailer
 
 
 Recommended = dict[str, bool | int | float | str]
@@ -115,6 +107,34 @@ class ModelRef(BaseModel):
     has_motion: bool = False
     recommended: Recommended = {}
     """Parameters that suit it, from its `farm.json`; used where a job names no model, else only spoken of."""
+
+
+class Control(ControlParameters):
+    """A ControlNet of a source, complete."""
+
+    model: ModelRef
+    image: Media | None = None
+    """Short form of its pictures; None: the preprocessor makes them."""
+
+
+class Source(BaseModel):
+    """A source of segments, complete: nothing is left to defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: SourceName
+    kind: Literal["mask", "segs"]
+    media: Media
+    """Short form; the long one is `media/<id>.json` in the store."""
+    detailer: Detailer
+    controls: tuple[Control, ...] = ()
+    """Its ControlNets; one of strength 0 is left out."""
+
+    @property
+    def looks_at(self) -> tuple[tuple[str, Media], ...]:
+        """Pictures besides its masks, each with what they are read as, `frame` or `mask`: a crop names its part of
+        them in this order."""
+        return tuple(("frame", control.image) for control in self.controls if control.image is not None)
 
 
 class Job(BaseModel):
@@ -154,6 +174,17 @@ class Job(BaseModel):
     def frames(self) -> int:
         """Number of frames to detail."""
         return self.end - self.start
+
+    @property
+    def sequential(self) -> bool:
+        """Whether segments are detailed one after the other, frame by frame: a hook keeps something between them."""
+        return any(impure(source.detailer.hooks) for source in self.sources)
+
+    @property
+    def media(self) -> tuple[Media, ...]:
+        """Short forms of all that it reads."""
+        looked_at = [media for source in self.sources for _, media in source.looks_at]
+        return (self.input, *(source.media for source in self.sources), *looked_at)
 
     def source(self, name: str) -> Source:
         """The source called `name`; KeyError if there is none."""

@@ -33,6 +33,16 @@ class PlannedFrame(BaseModel):
     """sha256 of the decoded pixels; the picture lies at `frames/<digest>.png`."""
 
 
+class After(BaseModel):
+    """The task whose hooks' state another one takes up, in jobs that run in sequence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chunk: int
+    task: str
+    key: str
+
+
 class Crop(BaseModel):
     """One segment of one frame, to be cut out and repainted."""
 
@@ -51,6 +61,10 @@ class Crop(BaseModel):
     """Index of the segment in its source, skipped ones counted."""
     under: tuple[PatchRef, ...] = ()
     """Patches that are pasted, in this order, before the crop is cut."""
+    prompt: tuple[str, ...] = ()
+    """Texts whose conditionings are laid one behind the other; none: the detailer's prompt."""
+    pictures: tuple[str, ...] = ()
+    """Digests of what its source looks at besides, for this frame (`Source.looks_at`)."""
 
 
 class DetailTask(BaseModel):
@@ -66,6 +80,8 @@ class DetailTask(BaseModel):
     confidence: float = 1.0
     variation: int = 0
     waits: tuple[str, ...] = ()
+    after: After | None = None
+    """In jobs that run in sequence: the task before it, of this chunk or an earlier one."""
     crops: tuple[Crop, ...]
 
 
@@ -86,6 +102,8 @@ class Plan(BaseModel):
     paste: dict[int, tuple[tuple[PatchRef, ...], ...]]
     """Frame position -> per variation, the patches in the order in which they are pasted."""
     warnings: tuple[str, ...] = ()
+    last: After | None = None
+    """In jobs that run in sequence: the last task up to the end of this chunk."""
 
     def task(self, task_id: str) -> DetailTask:
         """The task called `task_id`; KeyError if the plan has none."""

@@ -12,26 +12,34 @@ from farm.detail.blend import feather
 from farm.detail.box import Box
 from farm.detail.depends import NOTHING, writes
 from farm.detail.resample import Mask
+from farm.detail.seg_filters import in_range, ranked, with_labels
 from farm.detail.segs import Seg
 from farm.detail.sizes import SizeRule, sampling_size
 from farm.detail.spans import Chunk
 from farm.domain import keys
-from farm.domain.batches import Needs, Rows, Spot, frame_batches, needs, segment_batches
-from farm.domain.detailer import Detailer, JobType
-from farm.domain.job import Job, Source
-from farm.domain.plan import Crop, DetailTask, PatchRef, Plan, PlannedFrame
-
-NOISE_BLOCK = 128
-"""Absolute frames whose noise is drawn together in `animatediff` jobs."""
-NOT_IN_KEY = frozenset(
-    {"guide_size", "guide_size_for", "max_size", "max_size_hard", "size_multiple", "seed", "seed_mode", "feather"}
-    | {"crop_factor", "drop_size", "bbox_fill", "contour_fill"}
+from farm.domain.batches import (
+    Needs,
+    Rows,
+    Spot,
+    all_earlier,
+    frame_batches,
+    needs,
+    one_by_one,
+    segment_batches,
 )
-"""Parameters that reach a patch only through its region, size, seed or mask, which are in the key themselves."""
+from farm.domain.detailer import Detailer, JobType
+from farm.domain.hooks import Hook, LabelFilter, OrderedFilter, filters
+from farm.domain.job import Job, Source
+from farm.domain.plan import After, Crop, DetailTask, PatchRef, Plan, PlannedFrame
+from farm.domain.task_keys import detail_key
+from farm.domain.wildcards import Assigned, assign
 
 FoundSegs = Mapping[str, Mapping[int, Sequence[Seg]]]
 """Source name -> frame position -> its segments. `animatediff`: each frame has all the clip's segments, in one order,
 the same region in every frame, its own mask."""
+
+Looked = Mapping[str, Sequence[Mapping[int, str]]]
+"""Source name -> for each of the things that it looks at (`Source.looks_at`), frame position -> digest."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +68,29 @@ class _Masks:
         return self._index[digest]
 
 
-def plan_chunk(job: Job, chunk: Chunk, frames: Sequence[PlannedFrame], found: FoundSegs) -> Planned:
+def plan_chunk(
+    job: Job,
+    chunk: Chunk,
+    frames: Sequence[PlannedFrame],
+    found: FoundSegs,
+    before: After | None = None,
+    looked: Looked | None = None,
+) -> Planned:
     """Plan the frames of a chunk's run.
 
     Args:
         frames: those of the run, in order; those outside the core only in `animatediff` jobs.
         found: the segments, at the frames' scale.
+        before: in jobs that run in sequence, the last task of the chunks before this one.
+        looked: what sources look at besides.
     """
-    return _Planner(job, chunk, frames).plan(found)
+    return _Planner(job, chunk, frames, before, looked or {}).plan(found)
 
 
 class _Planner:
-    def __init__(self, job: Job, chunk: Chunk, frames: Sequence[PlannedFrame]) -> None:
+    def __init__(
+        self, job: Job, chunk: Chunk, frames: Sequence[PlannedFrame], before: After | None, looked: Looked
+    ) -> None:
         self.job = job
         self.chunk = chunk
         self.frames = frames
@@ -82,10 +101,12 @@ class _Planner:
         self.made: dict[tuple[int, int, int, int], PatchRef] = {}
         """(variation, source order, index, frame) -> the patch that covers it."""
         self.keys: dict[str, str] = {}
+        self.last = before if job.sequential else None
+        self.looked = looked
 
     def plan(self, found: FoundSegs) -> Planned:
         spots = {frame.position: self._spots(frame.position, found) for frame in self.frames}
-        needed = needs(spots)
+        needed = all_earlier(spots) if self.job.sequential else needs(spots)
         for variation in range(self.job.batch_size):
             for group in self._batches(spots, needed):
                 self._add(group, needed, variation)
@@ -105,21 +126,36 @@ class _Planner:
             tasks=tuple(self.tasks),
             paste=paste,
             warnings=tuple(self.warnings),
+            last=self.last,
         )
         return Planned(plan, tuple(self.masks.kept))
 
     def _spots(self, frame: int, found: FoundSegs) -> list[Spot]:
         spots = []
         for order, source in enumerate(self.job.sources):
-            for index, seg in enumerate(found[source.name].get(frame, ())):
-                mask = np.asarray(seg.mask, dtype=np.float32)
-                written = writes(feather(mask, source.detailer.feather), seg.crop_region) if mask.any() else NOTHING
-                spots.append(Spot(source, order, index, frame, seg, self.masks.add(mask), written))
+            for index, given in enumerate(self._given(source, frame, found)):
+                seg, mask = given.seg, np.asarray(given.seg.mask, dtype=np.float32)
+                shown = mask.any() and not given.skipped
+                written = writes(feather(mask, source.detailer.feather), seg.crop_region) if shown else NOTHING
+                kept = self.masks.add(mask)
+                spots.append(Spot(source, order, index, frame, seg, kept, written, given.prompt, given.seed))
         return spots
+
+    def _given(self, source: Source, frame: int, found: FoundSegs) -> list[Assigned]:
+        """A frame's segments as they are left by filters and ordered by the wildcard text, each with its own text."""
+        detailer = source.detailer
+        segs = filtered(found[source.name].get(frame, ()), detailer.hooks)
+        moving = self.job.type is JobType.ANIMATEDIFF
+        seed = detailer.seed + (frame if detailer.seed_mode == "per_frame" and not moving else 0)
+        # Of a clip's segment a single frame says nothing: it may be marked in the next chunk.
+        takes_text = (lambda _: True) if moving else (lambda seg: bool(np.any(seg.mask)))
+        return assign(segs, detailer.wildcard, detailer.prompt, seed, takes_text)
 
     def _batches(self, spots: Rows, needed: Needs) -> list[list[Spot]]:
         if self.job.type is JobType.ANIMATEDIFF:
             return segment_batches(spots)
+        if self.job.sequential:
+            return one_by_one(spots)
         return frame_batches(spots, needed, self._size, self.job.batch_limit)
 
     def _size(self, spot: Spot) -> tuple[int, int]:
@@ -145,8 +181,14 @@ class _Planner:
                     for ref, n in zip(refs, under, strict=True)
                 ]
             )
-        key = self._key(first.source, crops, below)
-        waits = sorted({ref.task for crop in crops for ref in crop.under}, key=_number)
+        after = self.last
+        key = detail_key(
+            self.job, first.source, crops, below, self.digest, self.masks.digests, after.key if after else ""
+        )
+        waited = {ref.task for crop in crops for ref in crop.under}
+        if after is not None and after.chunk == self.chunk.index:
+            waited.add(after.task)
+        waits = sorted(waited, key=_number)
         self.tasks.append(
             DetailTask(
                 id=task,
@@ -156,54 +198,45 @@ class _Planner:
                 confidence=first.seg.confidence,
                 variation=variation,
                 waits=tuple(waits),
+                after=after,
                 crops=tuple(crops),
             )
         )
         self.keys[task] = key
+        if self.job.sequential:
+            self.last = After(chunk=self.chunk.index, task=task, key=key)
         for number, spot in enumerate(group):
             self.made[variation, *spot.at] = PatchRef(task=task, crop=number)
 
     def _crop(self, spot: Spot, variation: int, under: tuple[PatchRef, ...]) -> Crop:
         detailer = spot.source.detailer
-        seed = detailer.seed + variation
-        if self.job.type is JobType.MASK:
+        seed = detailer.seed if spot.seed is None else spot.seed
+        if self.job.type is JobType.MASK and spot.seed is None:
             seed += spot.index + (spot.frame if detailer.seed_mode == "per_frame" else 0)
         return Crop(
             frame=spot.frame,
             region=(*spot.seg.crop_region,),
             bbox=(*spot.seg.bbox,),
             size=self._size(spot),
-            seed=seed,
+            seed=seed + variation,
             mask=spot.mask,
             segment=spot.index,
             under=under,
+            prompt=spot.prompt,
+            pictures=tuple(digests[spot.frame] for digests in self.looked.get(spot.source.name, ())),
         )
 
-    def _key(self, source: Source, crops: Sequence[Crop], below: Sequence[object]) -> str:
-        job = self.job
-        detailer = source.detailer.model_dump(mode="json", exclude=set(NOT_IN_KEY))
-        moving = job.type is JobType.ANIMATEDIFF
-        parts = {
-            "engine": job.engine,
-            "type": job.type.value,
-            "model": job.model.hash,
-            "refiner": job.refiner.hash if job.refiner else None,
-            "detailer": detailer,
-            "clip": noise_rows(job.input.frames, crops[-1].frame) if moving else None,
-            "crops": [
-                {
-                    "frame": self.digest[crop.frame],
-                    "at": crop.frame if moving else None,
-                    "mask": self.masks.digests[crop.mask],
-                    "region": crop.region,
-                    "size": crop.size,
-                    "seed": crop.seed,
-                    "under": under,
-                }
-                for crop, under in zip(crops, below, strict=True)
-            ],
-        }
-        return keys.content_key("detail", parts)
+
+def filtered(segs: Sequence[Seg], hooks: tuple[Hook, ...]) -> Sequence[Seg]:
+    """The segments that the hooks' filters keep, in the order that they give them."""
+    for hook in filters(hooks):
+        if isinstance(hook, LabelFilter):
+            segs = with_labels(segs, hook.labels)
+        elif isinstance(hook, OrderedFilter):
+            segs = ranked(segs, hook.target, hook.order == "descending", hook.take_start, hook.take_count)
+        else:
+            segs = in_range(segs, hook.target, hook.mode == "inside", hook.min_value, hook.max_value)
+    return segs
 
 
 def size_rule(detailer: Detailer) -> SizeRule:
@@ -215,11 +248,6 @@ def size_rule(detailer: Detailer) -> SizeRule:
         max_size_hard=detailer.max_size_hard,
         size_multiple=detailer.size_multiple,
     )
-
-
-def noise_rows(clip_frames: int, last: int) -> int:
-    """Rows of clip-wide noise up to the block of frame `last`: what the clip's length has to do with a patch."""
-    return min(clip_frames, (last // NOISE_BLOCK + 1) * NOISE_BLOCK)
 
 
 def region_of(crop: Crop) -> Box:

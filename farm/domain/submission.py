@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
+from farm.domain.attachments import Lookup, Packages, attached, check_count
 from farm.domain.detailer import MAX_SEED, Detailer, JobType, merged
 from farm.domain.job import Job, JobRequest, ModelRef, SegmentRequest, Source
 from farm.domain.media import Media
@@ -34,6 +35,8 @@ class Registry:
     """Name or hash -> model."""
     segs: Callable[[Media], SegsDocument]
     """A SEGS document's content."""
+    packages: Packages = field(default_factory=Packages)
+    """What installed packages add."""
 
 
 def complete(request: JobRequest, registry: Registry, *, job_id: str, created: str, user: str, engine: str) -> Job:
@@ -51,7 +54,11 @@ def complete(request: JobRequest, registry: Registry, *, job_id: str, created: s
     refiner = registry.model(request.refiner) if request.refiner else None
     # Who names no model wants a result that looks well, who names one wants the node's own numbers.
     advised = Detailer.model_validate(model.recommended if "model" not in request.model_fields_set else {})
-    sources = tuple(_source(request, segment, registry, clip, (start, end), advised) for segment in request.segments)
+    lookup = Lookup(registry.media, registry.model, registry.packages)
+    sources = tuple(
+        attached(_source(request, segment, registry, clip, (start, end), advised), segment, clip, (start, end), lookup)
+        for segment in request.segments
+    )
     if request.type is JobType.ANIMATEDIFF and not model.has_motion:
         raise Rejected(
             f"Model {model.name!r} has no motion module, which an `animatediff` job needs. "
@@ -147,14 +154,7 @@ def _check_mask(name: str, mask: Media, clip: Media, frames: int) -> None:
             f"Segment {name!r}: the mask {mask.name!r} is {mask.width}x{mask.height} px, the clip {clip.name!r} is "
             f"{clip.width}x{clip.height} px. Scale the mask to the clip's size."
         )
-    if mask.frames not in {1, clip.frames, frames}:
-        wanted = f"{clip.frames} (one per frame of the clip)"
-        if frames != clip.frames:
-            wanted += f" or {frames} (one per frame of the range)"
-        raise Rejected(
-            f"Segment {name!r}: the mask {mask.name!r} has {mask.frames} frames; it needs 1 (for all frames) or "
-            f"{wanted}. Add or remove mask frames, or change `frames`."
-        )
+    check_count(f"Segment {name!r}, mask", mask, clip, frames)
     if mask.empty:
         raise Rejected(
             f"Segment {name!r}: the mask {mask.name!r} is empty: no pixel is white in any of its {mask.frames} frames. "

@@ -20,8 +20,7 @@ MOVING = frozenset({JobState.QUEUED, JobState.ACTIVE})
 
 def media_of(job: Job, documents: Documents) -> dict[str, Media]:
     """The long form of everything that a job reads, by id."""
-    ids = {job.input.id} | {source.media.id for source in job.sources if source.kind == "mask"}
-    return {media: documents.media(media) for media in ids}
+    return {media.id: documents.media(media.id) for media in job.media if media.kind != "segs"}
 
 
 def advance(job: Job, ledger: Ledger, documents: Documents, window: int) -> tuple[Offer, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from farm.domain import keys
+from farm.domain.attachments import Packages
 from farm.domain.job import Job, JobRequest, ModelRef
 from farm.domain.media import Media
 from farm.domain.submission import Registry, complete
@@ -33,10 +34,13 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Prefixes:
-    """How `s3://…` inputs become media: read by an adapter when a job is submitted."""
+class Outside:
+    """What a farm knows of the world beyond its store: told by adapters when a job is submitted."""
 
-    admit: Callable[[str], Media]
+    admit: Callable[[str], Media] | None = None
+    """How `s3://…` inputs become media; None: they are not taken."""
+    packages: Packages = field(default_factory=Packages)
+    """What installed packages add."""
 
 
 class Farm:
@@ -51,7 +55,7 @@ class Farm:
         *,
         engine: str,
         window: int = 4,
-        prefixes: Prefixes | None = None,
+        outside: Outside | None = None,
     ) -> None:
         """
         Args:
@@ -65,11 +69,12 @@ class Farm:
         self._clock = clock
         self._engine = engine
         self._window = window
-        self._prefixes = prefixes
+        self._outside = outside or Outside()
 
     def validate(self, request: JobRequest, user: str = "") -> Job:
         """The job that a request stands for, not submitted. Raises Rejected."""
-        registry = Registry(media=self.media, model=self.documents.model, segs=self.documents.segs)
+        documents, packages = self.documents, self._outside.packages
+        registry = Registry(media=self.media, model=documents.model, segs=documents.segs, packages=packages)
         stamp = self._clock.now()
         return complete(request, registry, job_id=self._clock.new_id(), created=stamp, user=user, engine=self._engine)
 
@@ -155,8 +160,8 @@ class Farm:
 
     def media(self, uri: str) -> Media:
         """What an upload URI (`upload:<id>`) or an `s3://…` prefix stands for. Raises Rejected."""
-        if uri.startswith("s3://") and self._prefixes is not None:
-            return self._prefixes.admit(uri)
+        if uri.startswith("s3://") and self._outside.admit is not None:
+            return self._outside.admit(uri)
         if not uri.startswith(UPLOAD):
             raise Rejected(
                 f"{uri!r} is not an address that the farm can read. Upload the file (POST /api/v1/uploads) and use the "

@@ -74,6 +74,9 @@ def chunk_tasks(job: Job, index: int, media: Mapping[str, Media]) -> list[NewTas
     reads = _reads(job, chunk.run_start, chunk.run_end, media)
     tasks = [_ingest(name) for name in reads]
     waits = (*reads, SEGMENTS) if job.type is JobType.ANIMATEDIFF else tuple(reads)
+    if job.sequential and index:
+        # What a hook keeps goes from chunk to chunk.
+        waits = (*waits, f"patched.{index - 1}")
     neighbors: tuple[str, ...] = ()
     if job.type is JobType.ANIMATEDIFF:
         neighbors = tuple(f"patched.{n}" for n in (index - 1, index + 1) if 0 <= n < chunks(job))
@@ -120,16 +123,21 @@ def _reads(job: Job, start: int, end: int, media: Mapping[str, Media]) -> list[s
     reads = ingest_ids(media[job.input.id], "frame", start, end - 1)
     for source in job.sources:
         reads += _mask_reads(job, source, start, end, media)
+        for use, looked_at in source.looks_at:
+            reads += _read_for(job, media[looked_at.id], use, start, end)
     return list(dict.fromkeys(reads))
 
 
 def _mask_reads(job: Job, source: Source, start: int, end: int, media: Mapping[str, Media]) -> list[str]:
     if source.kind != "mask":
         return []
-    mask = media[source.media.id]
-    first = mask_position(mask, job.input.frames, job.start, start)
-    last = mask_position(mask, job.input.frames, job.start, end - 1)
-    return ingest_ids(mask, "mask", first, last)
+    return _read_for(job, media[source.media.id], "mask", start, end)
+
+
+def _read_for(job: Job, media: Media, use: str, start: int, end: int) -> list[str]:
+    first = mask_position(media, job.input.frames, job.start, start)
+    last = mask_position(media, job.input.frames, job.start, end - 1)
+    return ingest_ids(media, use, first, last)
 
 
 def _ingest(task_id: str) -> NewTask:

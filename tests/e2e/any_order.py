@@ -12,11 +12,12 @@ from farm.adapters.media import admit_path, limits_of
 from farm.adapters.memory_blobs import MemoryBlobs
 from farm.adapters.memory_ledger import MemoryLedger
 from farm.adapters.model_registry import add_model
+from farm.adapters.plugins import installed
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.domain.job import JobRequest
 from farm.domain.state import JOB_ENDED
 from farm.ports import JobStatus, Lease, Offer
-from farm.service.farm import UPLOAD, Farm
+from farm.service.farm import UPLOAD, Farm, Outside
 from farm.settings import Settings
 from workers.context import Tools
 from workers.gpu.fake import FakeEngine
@@ -35,9 +36,18 @@ class AnyOrderFarm:
         self._settings = Settings.read(engine="fake", device="cpu")
         self._random = random.Random(seed)
         self.blobs = MemoryBlobs()
-        self.farm = Farm(self.blobs, MemoryLedger(), _NoQueue(), system_clock(), engine=ENGINE_VERSIONS["fake"])
-        tools = Tools(self.blobs, folder, FakeEngine, self._settings.max_pixels)
-        self._runner = Runner("any", self.farm, tools, ("cpu", "gpu.0"), Pace(lease_ttl=600, heartbeat=60, backoff=0))
+        self.farm = Farm(
+            self.blobs,
+            MemoryLedger(),
+            _NoQueue(),
+            system_clock(),
+            engine=ENGINE_VERSIONS["fake"],
+            outside=Outside(packages=installed()),
+        )
+        self.tools = Tools(self.blobs, folder, FakeEngine, self._settings.max_pixels)
+        self._runner = Runner(
+            "any", self.farm, self.tools, ("cpu", "gpu.0"), Pace(lease_ttl=600, heartbeat=60, backoff=0)
+        )
         self.ran: list[str] = []
         """Tasks in the order in which they were run."""
 

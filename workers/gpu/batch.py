@@ -5,13 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from farm.detail.enhance import CropInput
+from farm.detail.hooks import DetailerHook
 from farm.domain.detailer import Detailer, JobType
 
 OnStep = Callable[[int, int], None]
 """Called after each sampler step of the batch with the step's number, from 1, and the number of all steps, cycles
 included. What it raises (the job was canceled, the lease was lost) passes through the engine untouched."""
+
+
+@dataclass(frozen=True)
+class ControlUse:
+    """A ControlNet and how it acts; what it is shown is in the crops."""
+
+    model: Path
+    """Folder of the ControlNet, in diffusers' layout."""
+    strength: float
+    start_percent: float
+    end_percent: float
+    """Shares of the model's noise levels, from the noisiest, between which it acts."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +36,19 @@ class Batch:
     detailer: Detailer
     crops: tuple[CropInput, ...]
     """In `animatediff` jobs the frames of one segment, in order of time; in `mask` jobs they do not see each other.
-    All crops of a batch are sampled at the same size."""
+    All crops of a batch are sampled at the same size, with the same prompt."""
     model: Path
     """Folder of the model, in diffusers' layout."""
     refiner: Path | None
     """Folder of the model that runs the last `refiner_ratio` of the steps."""
     clip_frames: int
     """Frames of the whole clip: how many rows the clip's noise has."""
+    plugins: tuple[DetailerHook[Any], ...] = ()
+    """Objects for the hooks of installed packages, in the order of `detailer.hooks`."""
+    controls: tuple[ControlUse, ...] = ()
+    """In the order of the crops' `controls`."""
+
+    @property
+    def prompt(self) -> tuple[str, ...]:
+        """Texts whose conditionings are laid one behind the other, the same for all crops."""
+        return self.crops[0].prompt or (self.detailer.prompt,)

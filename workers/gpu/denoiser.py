@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +17,13 @@ Prediction = Literal["epsilon", "v_prediction"]
 Network = Callable[[Tensor, int, Tensor], Tensor]
 """Noisy latents `[groups, rows, channels, h, w]` of unit variance, timestep, text `[groups, tokens, width]` -> what the
 network predicts, of the latents' shape. The rows of a group may see each other."""
+
+
+class Besides(Protocol):
+    """What has a part in some calls of a network: ControlNets."""
+
+    def network(self, rows: Sequence[int], sigma: Tensor) -> Network | None:
+        """The network for these rows of the batch at this noise level; None: the one without it."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ class Denoiser:
         context: Context,
         prediction: Prediction = "epsilon",
         concat: Tensor | None = None,
+        besides: Besides | None = None,
     ) -> None:
         self.table = table
         self.uncond = torch.empty(0)
@@ -86,6 +94,7 @@ class Denoiser:
         self._context = context
         self._prediction = prediction
         self._concat = concat
+        self._besides = besides
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """`x`: `[rows, channels, h, w]` float32 with noise of level `sigma`, a number above 0. Returns the like."""
@@ -103,7 +112,8 @@ class Denoiser:
         x_in = x / torch.sqrt(sigma**2 + 1)
         if self._concat is not None:
             x_in = torch.cat([x_in, self._concat[rows]], dim=1)
-        predictions = self._network(x_in.expand(len(self._text), *x_in.shape), self.table.timestep(sigma), self._text)
+        network = (self._besides.network(run, sigma) if self._besides else None) or self._network
+        predictions = network(x_in.expand(len(self._text), *x_in.shape), self.table.timestep(sigma), self._text)
         if self._prediction == "v_prediction":
             share = 1 / (sigma**2 + 1)
             return tuple(x * share - v * sigma * torch.sqrt(share) for v in predictions)

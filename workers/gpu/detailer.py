@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -12,17 +12,22 @@ from torch import Tensor
 
 from farm.adapters.pictures import lanczos
 from farm.detail.blend import Pixels, to_bytes
-from farm.detail.enhance import enhance
+from farm.detail.enhance import enhance, sampler_mask
+from farm.detail.hooks import Chain, KSample
 from farm.detail.resample import Mask, resize_mask
+from farm.domain import hooks as specs
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.errors import OutOfMemory, Rejected
 from workers.gpu.batch import Batch, OnStep
+from workers.gpu.control import Control, Controls, shown_at, sigma_at
+from workers.gpu.controlnets import ControlNets
 from workers.gpu.denoiser import Context, Guidance
 from workers.gpu.faults import BadModel, ContextTooLong, NotNumbers
+from workers.gpu.hooks import foretold, open_hooks
 from workers.gpu.models import Model, ModelCache
-from workers.gpu.noise import Streams, clip_streams, crop_streams
-from workers.gpu.sampling import Painter, Sampling, sample, step_count
+from workers.gpu.noise import Streams, clip_streams, crop_streams, initial_noise
+from workers.gpu.sampling import Painter, Sampling, sample, step_count, unsample
 from workers.gpu.vae import Codec
 
 ROWS_AT_ONCE = 16
@@ -52,6 +57,9 @@ class DiffusionTools:
     """Seeds of one cycle, one per crop -> noise."""
     on_step: Callable[[int], None]
     """Told how many steps of the sampling under way are done."""
+    hooks: Chain[Tensor] = field(default_factory=Chain)
+    controls: Callable[[Tensor], Controls | None] = lambda _: None
+    """What ControlNets do for latents of that size."""
 
     @property
     def factor(self) -> int:
@@ -70,7 +78,12 @@ class DiffusionTools:
         painters = self.painters
         if concat is not None and mask is not None and painters[0].takes_concat:
             painters = (painters[0].with_concat(mask, concat), *painters[1:])
-        sampled = sample(latents, painters, self.sampling, self.streams(seeds), mask, self.on_step)
+        painters = (replace(painters[0], controls=self.controls(latents)), *painters[1:])
+        asked = self.hooks.pre_ksample(parameters_of(self.sampling, painters[0].guidance.cfg, seeds))
+        painters = tuple(painter.with_cfg(asked.cfg) for painter in painters)
+        noise = self.hooks.get_custom_noise(asked, latents)
+        sampling, streams = changed(self.sampling, asked), self.streams(asked.seeds)
+        sampled = sample(latents, painters, sampling, streams, mask, self.on_step, noise)
         if not bool(torch.isfinite(sampled).all()):
             raise NotNumbers("sampling", painters[0].precision)
         return sampled
@@ -91,6 +104,7 @@ class DiffusersEngine:
         self._device = torch.device("cuda" if on_gpu else "cpu")
         self._dtype = DTYPES[("fp16" if on_gpu else "fp32") if dtype == "auto" else dtype]
         self._models = ModelCache(self._device, self._dtype)
+        self._controlnets = ControlNets(self._device, self._dtype)
 
     @property
     def name(self) -> str:
@@ -109,7 +123,8 @@ class DiffusersEngine:
         try:
             with torch.inference_mode():
                 tools = self._tools(batch, on_step)
-                patches = enhance(batch.crops, tools, lanczos, detailer.cycle, animatediff, detailer.inpaint_model)
+                inpaint = detailer.inpaint_model
+                patches = enhance(batch.crops, tools, lanczos, detailer.cycle, animatediff, inpaint, tools.hooks)
         except OutOfMemory:
             # What was kept for later calls must not stand in the way of a smaller batch.
             torch.cuda.empty_cache()
@@ -122,11 +137,31 @@ class DiffusersEngine:
         models = [self._models.get(folder, motion) for folder in folders]
         if len(models) == 2 and models[0].latent_channels != models[1].latent_channels:
             raise BadModel("the refiner's latents have another number of channels", "choose a refiner of the same kind")
-        painters = tuple(_painter(model, batch.detailer, self._dtype) for model in models)
-        sampling = sampling_of(batch.detailer, refined=batch.refiner is not None)
-        steps = step_count(sampling, [painter.table for painter in painters], len(batch.crops), motion)
-        progress = _Progress(on_step, steps, batch.detailer.cycle)
-        return DiffusionTools(models[0].codec, painters, sampling, streams_of(batch), progress.sampled)
+        painters = tuple(_painter(model, batch, self._dtype) for model in models)
+        sampling, streams = sampling_of(batch.detailer, refined=batch.refiner is not None), streams_of(batch)
+        hooks = _hooks(batch, painters[0], streams)
+        tables = [painter.table for painter in painters]
+        asked = parameters_of(sampling, batch.detailer.cfg, ())
+        cycles = [changed(sampling, one) for one in foretold(batch.detailer.hooks, asked, batch.detailer.cycle)]
+        steps = [step_count(one, tables, len(batch.crops), motion) for one in cycles]
+        progress = _Progress(on_step, steps, hooks)
+        controls = self._controls(batch, models[0])
+        return DiffusionTools(models[0].codec, painters, sampling, streams, progress.sampled, hooks, controls)
+
+    def _controls(self, batch: Batch, model: Model) -> Callable[[Tensor], Controls | None]:
+        used = [(number, use) for number, use in enumerate(batch.controls) if use.strength > 0]
+        nets = [self._controlnets.get(use.model, model.control_shape) for _, use in used]
+
+        def sized(latents: Tensor) -> Controls | None:
+            size = latents.shape[-2] * model.codec.factor, latents.shape[-1] * model.codec.factor
+            parts = []
+            for net, (number, use) in zip(nets, used, strict=True):
+                shown = shown_at([crop.controls[number] for crop in batch.crops], size, latents.device)
+                highest, lowest = (sigma_at(percent, model.table) for percent in (use.start_percent, use.end_percent))
+                parts.append(Control(net, use.strength, highest, lowest, shown))
+            return Controls(tuple(parts), model.controlled) if parts else None
+
+        return sized
 
 
 def sampling_of(detailer: Detailer, refined: bool) -> Sampling:
@@ -142,6 +177,40 @@ def sampling_of(detailer: Detailer, refined: bool) -> Sampling:
     )
 
 
+def parameters_of(sampling: Sampling, cfg: float, seeds: Sequence[int]) -> KSample:
+    """What hooks may change of a sampling."""
+    names = sampling.sampler_name, sampling.scheduler
+    return KSample(tuple(seeds), sampling.steps, cfg, *names, sampling.denoise)
+
+
+def changed(sampling: Sampling, asked: KSample) -> Sampling:
+    """The sampling as hooks want it."""
+    return replace(
+        sampling,
+        sampler_name=asked.sampler_name,
+        scheduler=asked.scheduler,
+        steps=asked.steps,
+        denoise=asked.denoise,
+    )
+
+
+def _hooks(batch: Batch, painter: Painter, streams: Callable[[Sequence[int]], Streams]) -> Chain[Tensor]:
+    moving = batch.job_type is JobType.ANIMATEDIFF
+
+    def backwards(latents: Tensor, spec: specs.Unsampler, end_at_step: int) -> Tensor:
+        if painter.takes_concat:
+            raise BadModel("the hook `unsampler` cannot run an inpaint model backwards", "leave the hook out")
+        found = [mask for crop in batch.crops if (mask := sampler_mask(crop, moving)) is not None]
+        sampling = Sampling(spec.sampler_name, spec.scheduler, spec.steps, 1.0)
+        masks = _latent_masks(found, latents) if found else None
+        return unsample(latents, painter.with_cfg(spec.cfg), sampling, end_at_step, masks)
+
+    def draw(latents: Tensor, seed: int) -> Tensor:
+        return initial_noise(streams([seed] * len(latents)), latents.shape[1:]).to(latents.device)
+
+    return open_hooks(batch.detailer.hooks, batch.plugins, backwards, draw)
+
+
 def streams_of(batch: Batch) -> Callable[[Sequence[int]], Streams]:
     """Each crop its own noise, or, in `animatediff` jobs, its frame's part of the clip's."""
     if batch.job_type is JobType.MASK:
@@ -150,19 +219,20 @@ def streams_of(batch: Batch) -> Callable[[Sequence[int]], Streams]:
     return lambda seeds: clip_streams(seeds[0], frames, batch.clip_frames, shared)
 
 
-def _painter(model: Model, detailer: Detailer, dtype: torch.dtype) -> Painter:
-    longest = model.longest_context
+def _painter(model: Model, batch: Batch, dtype: torch.dtype) -> Painter:
+    detailer, longest = batch.detailer, model.longest_context
     if longest is not None and detailer.context_length > longest:
         raise ContextTooLong(detailer.context_length, longest)
     if model.takes_concat and not (detailer.inpaint_model and detailer.mask_mode):
         raise BadModel("it is an inpaint model", "set `inpaint_model` and `mask_mode` to true")
     overlap = min(detailer.context_overlap, detailer.context_length - 1)
     windows = Context(detailer.context_length, overlap, detailer.context_fuse, motion=True)
+    positive = torch.cat([model.text.encode(text) for text in batch.prompt], dim=1)
     return Painter(
         model.network,
         model.table,
         model.codec.scaling,
-        Guidance(model.text.encode(detailer.prompt), model.text.encode(detailer.negative), detailer.cfg),
+        Guidance(positive, model.text.encode(detailer.negative), detailer.cfg),
         Context(ROWS_AT_ONCE) if longest is None else windows,
         model.prediction,
         model.codec.shift,
@@ -178,16 +248,15 @@ def _latent_masks(masks: Sequence[Mask], latents: Tensor) -> Tensor:
 
 
 class _Progress:
-    """Counts the steps of all cycles."""
+    """Counts the steps of all cycles, of which each may have its own number."""
 
-    def __init__(self, on_step: OnStep, steps: int, cycles: int) -> None:
+    def __init__(self, on_step: OnStep, steps: Sequence[int], hooks: Chain[Tensor]) -> None:
         self._on_step = on_step
         self._steps = steps
-        self._total = steps * cycles
-        self._cycles_done = 0
+        self._hooks = hooks
 
     def sampled(self, done: int) -> None:
         """So many steps of the cycle under way are done."""
-        self._on_step(self._cycles_done * self._steps + done, self._total)
-        if done == self._steps:
-            self._cycles_done += 1
+        cycle = self._hooks.cycle
+        # A hook of somebody else's may have changed the number of steps.
+        self._on_step(sum(self._steps[:cycle]) + min(done, self._steps[cycle]), sum(self._steps))

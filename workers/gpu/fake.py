@@ -10,9 +10,12 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.detail.blend import to_bytes
 from farm.detail.enhance import CropInput
+from farm.detail.hooks import Chain
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.engine_names import ENGINE_VERSIONS
+from farm.domain.hooks import key_part
 from workers.gpu.batch import Batch, OnStep
 
 Plane = NDArray[np.float32]
@@ -23,6 +26,8 @@ TINT = 0.12
 """How far the prompt moves the color, at `denoise` 1, of 1."""
 GRAIN = 0.06
 """Half range of the seed's noise, at `denoise` 1, of 1."""
+CONTROL = 0.1
+"""How far what a ControlNet of strength 1 is shown moves the color, at `denoise` 1, of 1."""
 GRAIN_PIXELS = 4
 """Side of one grain of noise, in pixels of the sampling size."""
 
@@ -49,26 +54,36 @@ class FakeEngine:
         for step in range(1, steps + 1):
             time.sleep(self._seconds_per_crop * len(batch.crops) / steps)
             on_step(step, steps)
-        return [_patch(crop, batch) for crop in batch.crops]
+        for cycle in range(batch.detailer.cycle):
+            for hook in batch.plugins:
+                hook.set_steps(cycle, batch.detailer.cycle)
+        pictures = Chain(batch.plugins).post_decode([_patch(crop, batch) for crop in batch.crops])
+        return [to_bytes(picture) for picture in pictures]
 
 
-def _patch(crop: CropInput, batch: Batch) -> NDArray[np.uint8]:
+def _patch(crop: CropInput, batch: Batch) -> Plane:
     detailer = batch.detailer
     pixels = np.asarray(crop.pixels, dtype=np.float32)
     tint = (np.frombuffer(_digest(_words(batch))[:3], dtype=np.uint8).astype(np.float32) / 255 - 0.5) * 2 * TINT
     change = SHARPEN * (pixels - _mean_of_neighbors(pixels)) + tint + _grain(crop, batch)
+    for use, picture in zip(batch.controls, crop.controls, strict=True):
+        rows, columns = (
+            np.arange(side) * seen // side for side, seen in zip(pixels.shape, picture.shape[:2], strict=False)
+        )
+        change = change + np.float32(CONTROL * use.strength) * (picture[rows][:, columns] - np.float32(0.5))
     if crop.noise_mask is not None:
         change = change * np.asarray(crop.noise_mask, dtype=np.float32)[..., None]
-    changed = np.clip(pixels + np.float32(detailer.denoise) * change, 0, 1)
-    patch: NDArray[np.uint8] = (changed * np.float32(255)).astype(np.uint8)
-    return patch
+    changed: Plane = np.clip(pixels + np.float32(detailer.denoise) * change, 0, 1)
+    return changed
 
 
 def _words(batch: Batch) -> str:
     detailer = batch.detailer
     sampling = (detailer.steps, detailer.cfg, detailer.sampler_name, detailer.scheduler, detailer.cycle)
     refiner = (detailer.refiner_ratio,) if batch.refiner else ()
-    return repr((detailer.prompt, detailer.negative, sampling, refiner, batch.job_type.value))
+    prompt = batch.prompt[0] if len(batch.prompt) == 1 else batch.prompt
+    hooks = key_part(detailer.hooks)
+    return repr((prompt, detailer.negative, sampling, refiner, batch.job_type.value, *([hooks] if hooks else [])))
 
 
 def _digest(words: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,10 @@ from transformers.utils import logging as transformers_logging
 
 from farm.errors import OutOfMemory
 from workers.gpu.conditioning import TextEncoder
+from workers.gpu.controlnets import control_shape
 from workers.gpu.denoiser import Network, Prediction
 from workers.gpu.faults import BadModel, memory_errors
-from workers.gpu.networks import motion_network, norm_per_frame, still_network
+from workers.gpu.networks import Residuals, motion_network, norm_per_frame, still_network
 from workers.gpu.sigmas import SigmaTable, betas_of
 from workers.gpu.vae import Codec
 
@@ -57,6 +58,10 @@ class Model:
     """The UNet wants a mask and a masked picture besides the latents: an inpaint model."""
     longest_context: int | None
     """Frames that the motion module sees at the most; None: there is none, frames do not see each other."""
+    controlled: Callable[[Residuals], Network]
+    """The network with what ControlNets add to it."""
+    control_shape: tuple[object, ...]
+    """What a ControlNet must have in common with the UNet."""
 
 
 class ModelCache:
@@ -117,6 +122,7 @@ def load_model(folder: Path, motion: bool, device: torch.device, dtype: torch.dt
     original_motion = motion and about.motion_norm == "per_frame"
     longest: int | None = None
     takes_concat = unet.config.in_channels > vae.config.latent_channels
+    shape = control_shape(unet.config)
     if motion:
         adapter = _part(MotionAdapter, folder / MOTION_FOLDER, dtype)
         unet = UNetMotionModel.from_unet2d(unet, adapter)
@@ -124,8 +130,9 @@ def load_model(folder: Path, motion: bool, device: torch.device, dtype: torch.dt
     if original_motion:
         norm_per_frame(unet)
     unet = unet.to(device).eval().requires_grad_(False)
+    as_network = motion_network if motion else still_network
     return Model(
-        network=motion_network(unet) if motion else still_network(unet),
+        network=as_network(unet),
         table=SigmaTable(betas_of(scheduler, linear=original_motion)),
         prediction=_prediction(scheduler),
         codec=Codec(vae, device, dtype),
@@ -133,6 +140,8 @@ def load_model(folder: Path, motion: bool, device: torch.device, dtype: torch.dt
         latent_channels=int(vae.config.latent_channels),
         takes_concat=takes_concat,
         longest_context=longest,
+        controlled=lambda residuals: as_network(unet, residuals),
+        control_shape=shape,
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from farm.detail.step_plan import Route, Stage, step_plan
+from workers.gpu.control import Controls
 from workers.gpu.denoiser import Context, Denoiser, Guidance, Network, NoiseMask, Prediction, RunModel
 from workers.gpu.faults import TooManySteps
 from workers.gpu.noise import SamplerNoise, Streams, initial_noise, reseeded
@@ -26,6 +27,8 @@ LONGEST_SCHEDULE = 1_000_000
 """Steps of a full schedule, of which a run takes its part; a guard against a tiny `denoise`."""
 FULL_NOISE = 1e-5
 """How near, relatively, a run's first level must be to the model's largest to count as a start from pure noise."""
+LEAST_LEVEL = 1e-2
+"""Where a run that goes backwards begins; nearer to 0, what the model takes for noise drowns in rounding."""
 
 StepCount = Callable[[int], None]
 """Told how many of the sampling's steps are done."""
@@ -70,14 +73,21 @@ class Painter:
     """These, `[rows, 1 + channels, h, w]`, once they are known."""
     precision: str = "float32"
     """What the network computes in."""
+    controls: Controls | None = None
+    """ControlNets, once it is known how large what they are shown must be."""
 
     def with_concat(self, mask: Tensor, masked: Tensor) -> Painter:
         """The same for an inpaint model, shown `mask` and the encoder's latents of the masked picture."""
         return replace(self, concat=torch.cat([mask, self.scaled(masked)], dim=1))
 
+    def with_cfg(self, cfg: float) -> Painter:
+        """The same, preferring the positive text more or less."""
+        return self if cfg == self.guidance.cfg else replace(self, guidance=replace(self.guidance, cfg=cfg))
+
     def only(self, rows: slice) -> Painter:
         """The same for some of the rows."""
-        return self if self.concat is None else replace(self, concat=self.concat[rows])
+        concat = None if self.concat is None else self.concat[rows]
+        return replace(self, concat=concat, controls=self.controls and self.controls.only(rows))
 
     def scaled(self, latents: Tensor) -> Tensor:
         """The encoder's latents, as the network sees them."""
@@ -90,7 +100,8 @@ class Painter:
     def denoiser(self, sampler_name: str) -> Denoiser:
         """D(x, sigma) for that sampler."""
         guidance = replace(self.guidance, always_both=needs_uncond(sampler_name))
-        return Denoiser(self.network, self.table, guidance, self.context, self.prediction, self.concat)
+        concat, controls = self.concat, self.controls
+        return Denoiser(self.network, self.table, guidance, self.context, self.prediction, concat, controls)
 
 
 @dataclass(frozen=True)
@@ -124,6 +135,7 @@ def sample(
     streams: Streams,
     mask: Tensor | None = None,
     on_step: StepCount = lambda _: None,
+    noise: Tensor | None = None,
 ) -> Tensor:
     """Noise latents and clean them again.
 
@@ -133,6 +145,7 @@ def sample(
         streams: of the rows' noise.
         mask: `[rows, 1, h, w]` in [0, 1]; 0 keeps the latent.
         on_step: told after each step; what it raises passes through.
+        noise: unit noise to begin with, of the latents' shape, in place of the streams' first.
     Returns:
         Latents of the same shape, before scaling.
     Raises:
@@ -145,12 +158,13 @@ def sample(
     done, results = 0, []
     for group in groups:
         rows, mask_rows = latents[group], None if mask is None else mask[group]
+        first = None if noise is None else noise[group]
         for part in planned:
             if not part.steps:
                 continue
             painter = painters[0 if part.stage.model == "base" else 1].only(group)
             stage_run = _StageRun(painter, sampling, part, streams[group], mask_rows, _counted(on_step, done, part))
-            rows = stage_run.run(run, rows)
+            rows = stage_run.run(run, rows, first)
             done += part.steps
             on_step(done)
         results.append(rows)
@@ -168,6 +182,28 @@ def _counted(on_step: StepCount, done: int, part: Part) -> StepCount:
     return lambda step: on_step(done + min(step, part.steps - 1)) if part.steps > 1 else None
 
 
+def unsample(
+    latents: Tensor, painter: Painter, sampling: Sampling, end_at_step: int, mask: Tensor | None = None
+) -> Tensor:
+    """Run a sampler backwards: from latents to the noise that would become them, up to a step of the schedule.
+
+    Args:
+        latents: `[rows, channels, h, w]` float32, before scaling.
+        sampling: `steps` of the whole schedule; a sampler without noise of its own.
+        end_at_step: counted from the schedule's noisy end; the last one or beyond leaves the latents as they are.
+        mask: as for `sample`.
+    """
+    levels = schedule(sampling.scheduler, painter.table, sampling.sampler_name, sampling.steps)
+    rising = levels[end_at_step:].flip(0).clamp(min=LEAST_LEVEL)
+    if len(rising) < 2:
+        return latents
+    clean = painter.scaled(latents)
+    kept = None if mask is None else NoiseMask(mask, clean, torch.zeros_like(clean))
+    model = RunModel(painter.denoiser(sampling.sampler_name), rising, kept, lambda _: None)
+    noise = SamplerNoise((), latents.shape[1:], latents.device, lambda: (rising[0], rising[-1]))
+    return painter.unscaled(sampler(sampling.sampler_name)(model, clean, rising, noise))
+
+
 @dataclass(frozen=True)
 class _StageRun:
     painter: Painter
@@ -177,11 +213,11 @@ class _StageRun:
     mask: Tensor | None
     on_step: StepCount
 
-    def run(self, run: Callable[..., Tensor], latents: Tensor) -> Tensor:
+    def run(self, run: Callable[..., Tensor], latents: Tensor, noise: Tensor | None) -> Tensor:
         name, sigmas, device = self.sampling.sampler_name, self.part.sigmas, latents.device
         shape = latents.shape[1:]
         clean = self.painter.scaled(latents)
-        first = initial_noise(self.streams, shape).to(device)
+        first = (initial_noise(self.streams, shape) if noise is None else noise).to(device)
         if not self.part.stage.add_noise:
             first = torch.zeros_like(first)
         x = clean + first * self._first_level()

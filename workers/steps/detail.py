@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,15 @@ from farm.detail.box import Box
 from farm.detail.enhance import CropInput, noise_mask
 from farm.domain import keys
 from farm.domain.detailer import JobType
+from farm.domain.hooks import Preview
 from farm.domain.job import Job
 from farm.domain.plan import Crop, DetailTask, PatchRef, Plan
 from farm.errors import Damaged, Unavailable
 from farm.service.documents import compact
 from workers.context import StepResult, Task, Tools
 from workers.gpu.batch import Batch
+from workers.steps.controls import control_members, control_pictures, control_uses
+from workers.steps.hooked import Hooked, frame_patch, hooked, preview_pictures
 from workers.steps.plan import load_masks
 
 U8 = NDArray[np.uint8]
@@ -33,6 +36,20 @@ class Loaded:
 
     detail: DetailTask
     batch: Batch
+    masks: tuple[NDArray[np.float32], ...]
+    """Each crop's paste mask."""
+    hooked: Hooked
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the engine and the hooks have made of a batch."""
+
+    patches: list[U8]
+    beside: Mapping[str, bytes]
+    """What is stored with the patches, by member of their object."""
+    previews: Mapping[str, bytes]
+    """Pictures to look at, by name of the object."""
 
 
 class PatchReader:
@@ -51,19 +68,27 @@ class PatchReader:
         return self._tasks[ref.task].crops[ref.crop]
 
     def patch(self, ref: PatchRef, outputs: Mapping[str, str]) -> Patch:
-        """The patch with its feathered paste mask.
+        """What is pasted: the patch with its feathered mask or, where a hook has changed it, the whole frame.
 
         Raises:
             Damaged: its task has committed nothing yet.
         """
+        return frame_patch(self.members(ref, outputs), ref.crop) or self.crop_patch(ref, outputs)
+
+    def crop_patch(self, ref: PatchRef, outputs: Mapping[str, str]) -> Patch:
+        """The patch with its feathered mask. Raises Damaged."""
         task = self._tasks[ref.task]
         crop = task.crops[ref.crop]
+        pixels = decode(self.members(ref, outputs)[member(ref.crop)])
+        mask = self.paste_mask(crop, self._job.source(task.source).detailer.feather)
+        return Patch(from_bytes(pixels), mask, Box(*crop.region))
+
+    def members(self, ref: PatchRef, outputs: Mapping[str, str]) -> Mapping[str, bytes]:
+        """What the patch's task has committed. Raises Damaged."""
         name = outputs.get(ref.task)
         if not name:
             raise Damaged(f"Task {ref.task} has no patches yet; the task that reads them runs again.")
-        pixels = decode(self._tools.object(name, unpack)[member(ref.crop)])
-        mask = self.paste_mask(crop, self._job.source(task.source).detailer.feather)
-        return Patch(from_bytes(pixels), mask, Box(*crop.region))
+        return self._tools.object(name, unpack)
 
     def paste_mask(self, crop: Crop, radius: int) -> NDArray[np.float32]:
         """The crop's mask as it is pasted."""
@@ -96,21 +121,27 @@ def load(task: Task, tools: Tools) -> Loaded:
     outputs = task.outputs(detail.waits) if detail.waits else {}
     digests = {frame.position: frame.digest for frame in plan.frames}
     pictures = tools.pictures.read_all(digests[crop.frame] for crop in detail.crops)
-    detailer = task.job.source(detail.source).detailer
+    source = task.job.source(detail.source)
+    detailer = source.detailer
     moving = task.job.type is JobType.ANIMATEDIFF
-    inputs = []
+    inputs, frames = [], []
     for crop in detail.crops:
         below = [reader.patch(ref, outputs) for ref in crop.under]
         frame = from_bytes(pictures[digests[crop.frame]])
+        frame = compose(frame, below) if below else frame
+        frames.append(frame)
         inputs.append(
             CropInput(
-                pixels=cut(compose(frame, below) if below else frame, Box(*crop.region)),
+                pixels=cut(frame, Box(*crop.region)),
                 noise_mask=noise_mask(masks[crop.mask], detailer.noise_mask_feather, detailer.mask_mode or moving),
                 size=crop.size,
                 seed=crop.seed,
                 frame=crop.frame,
+                prompt=crop.prompt,
             )
         )
+    shown = control_pictures(tools, task.job, source, detail, inputs)
+    inputs = [replace(crop, controls=pictures) for crop, pictures in zip(inputs, shown, strict=True)]
     batch = Batch(
         job_type=task.job.type,
         detailer=detailer,
@@ -118,23 +149,40 @@ def load(task: Task, tools: Tools) -> Loaded:
         model=tools.model(task.job.model.hash),
         refiner=tools.model(task.job.refiner.hash) if task.job.refiner else None,
         clip_frames=task.job.input.frames,
+        controls=control_uses(tools, source),
     )
-    return Loaded(detail, batch)
+    pasted = tuple(reader.paste_mask(crop, detailer.feather) for crop in detail.crops)
+    return Loaded(detail, batch, pasted, hooked(task, tools, detail, detailer.hooks, frames, pasted))
 
 
-def work(task: Task, tools: Tools, loaded: Loaded) -> list[U8]:
+def work(task: Task, tools: Tools, loaded: Loaded) -> Made:
     """The batch through the engine; progress after every sampler step."""
-    return tools.engine.detail(loaded.batch, task.progress)
+    hooks = loaded.hooked.open()
+    patches = tools.engine.detail(replace(loaded.batch, plugins=hooks), task.progress)
+    beside = loaded.hooked.finish(hooks, loaded.detail, patches) | control_members(loaded.batch)
+    return Made(patches, beside, previews(task, tools, loaded, patches))
 
 
-def store(tools: Tools, loaded: Loaded, patches: Sequence[U8]) -> StepResult:
+def previews(task: Task, tools: Tools, loaded: Loaded, patches: Sequence[U8]) -> dict[str, bytes]:
+    """The pictures that a `preview` hook asks for."""
+    hooks = loaded.batch.detailer.hooks
+    if not any(isinstance(hook, Preview) for hook in hooks):
+        return {}
+    crops = [crop.pixels for crop in loaded.batch.crops]
+    drawn = zip(crops, loaded.masks, patches, strict=True)
+    return preview_pictures(task.job.id, tools.plan(task.job.id, task.chunk), loaded.detail, hooks, tuple(drawn))
+
+
+def store(tools: Tools, loaded: Loaded, made: Made) -> StepResult:
     """The patches as one object, then the record that says they are complete."""
-    data = pack({member(i): encode_png(patch) for i, patch in enumerate(patches)})
+    for name, picture in made.previews.items():
+        tools.blobs.put(name, picture, "image/webp")
+    data = pack({**{member(i): encode_png(patch) for i, patch in enumerate(made.patches)}, **made.beside})
     digest = hashlib.sha256(data).hexdigest()
     key = loaded.detail.key
     name = keys.patches(key, digest)
     tools.blobs.put(name, data, "application/zip")
-    record = {"key": key, "object": name, "crops": len(patches), "bytes": len(data), "engine": tools.engine.name}
+    record = {"key": key, "object": name, "crops": len(made.patches), "bytes": len(data), "engine": tools.engine.name}
     tools.blobs.put(keys.done(key, digest), compact(record), "application/json")
     return StepResult(output=name)
 

@@ -75,7 +75,7 @@ def frame_digest(frame: IngestedFrame, what: str) -> str:
 
 
 def _media_id(job: Job, start: str) -> str:
-    for media in [job.input, *(source.media for source in job.sources)]:
+    for media in job.media:
         if media.id.startswith(start):
             return media.id
     raise Rejected(f"Job {job.id} reads no media that begins with {start!r}. Submit the job again.")

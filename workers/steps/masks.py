@@ -13,6 +13,7 @@ from farm.adapters.pictures import decode_mask
 from farm.detail.box import Box
 from farm.detail.segs import Seg, mask_to_segs, segs_scale_match
 from farm.domain.job import Job, Source
+from farm.domain.media import Media
 from farm.domain.segment import SegEntry
 from farm.domain.submission import mask_position
 from farm.errors import Rejected
@@ -24,13 +25,28 @@ Mask = NDArray[np.float32]
 
 def frame_masks(tools: Tools, job: Job, source: Source, positions: Sequence[int]) -> dict[int, Mask]:
     """The masks `[H, W]` of a source at positions of the clip. Raises BadFrame where one cannot be read."""
-    media = tools.media(source.media.id)
-    at = {position: mask_position(media, job.input.frames, job.start, position) for position in positions}
-    found = ingested(tools, media, "mask", min(at.values()), max(at.values()))
-    digests = {p: frame_digest(found[m], f"the mask of segment {source.name!r}: ") for p, m in at.items()}
+    media, what = tools.media(source.media.id), f"the mask of segment {source.name!r}"
+    digests = picture_digests(tools, job, "mask", media, positions, what)
     pictures = tools.pictures.read_all(digests.values())
     as_floats = {digest: pixels[..., 0].astype(np.float32) / np.float32(255) for digest, pixels in pictures.items()}
     return {position: as_floats[digest] for position, digest in digests.items()}
+
+
+def looked_at(tools: Tools, job: Job, source: Source, positions: Sequence[int]) -> list[dict[int, str]]:
+    """For each of the things that a source looks at besides: position -> digest of its picture. Raises BadFrame."""
+    return [
+        picture_digests(tools, job, use, tools.media(media.id), positions, f"{media.name!r} of segment {source.name!r}")
+        for use, media in source.looks_at
+    ]
+
+
+def picture_digests(
+    tools: Tools, job: Job, use: str, media: Media, positions: Sequence[int], what: str
+) -> dict[int, str]:
+    """Position in the clip -> digest of the picture that belongs to it. Raises BadFrame where one cannot be read."""
+    at = {position: mask_position(media, job.input.frames, job.start, position) for position in positions}
+    found = ingested(tools, media, use, min(at.values()), max(at.values()))
+    return {position: frame_digest(found[place], f"{what}: ") for position, place in at.items()}
 
 
 def per_frame(tools: Tools, source: Source) -> bool:

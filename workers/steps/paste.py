@@ -21,6 +21,7 @@ from farm.errors import NotFound
 from farm.service.documents import compact
 from farm.service.skeleton import chunks
 from workers.context import StepResult, Task, Tools
+from workers.steps.controls import stored_controls
 from workers.steps.detail import PatchReader
 from workers.steps.plan import load_masks
 
@@ -57,7 +58,7 @@ def paste_chunk(task: Task, tools: Tools) -> StepResult:
             canvas = base
             for order, ref in enumerate(refs):
                 patch = _patch(own, left, right, ref)
-                _extras(task, tools, own, ref, order, canvas, patch, frame)
+                _extras(task, tools, own, ref, order, canvas, _of_its_crop(own, ref, patch), frame)
                 canvas = paste(canvas, patch)
             task.progress(count, len(frames))
             data = encode_png(to_bytes(canvas))
@@ -86,6 +87,11 @@ def _patch(own: _Take, left: _Take | None, right: _Take | None, ref: PatchRef) -
     takes = [(sides[0][0], sides[0][1], weights[0]), (own, ref, weights[1]), (sides[1][0], sides[1][1], weights[2])]
     used = [(take.reader.patch(r, take.outputs), weight) for take, r, weight in takes if take and r and weight > 0]
     return used[0][0] if len(used) == 1 else fade([patch for patch, _ in used], [weight for _, weight in used])
+
+
+def _of_its_crop(own: _Take, ref: PatchRef, patch: Patch) -> Patch:
+    """The patch without what a hook did to the rest of the frame."""
+    return patch if (*patch.box,) == own.reader.crop(ref).region else own.reader.crop_patch(ref, own.outputs)
 
 
 def _neighbors(task: Task, tools: Tools) -> tuple[_Take | None, _Take | None]:
@@ -127,12 +133,14 @@ def _extras(
     frame: PlannedFrame,
 ) -> None:
     """The pictures of single segments that the job asks for, named in the order of pasting."""
+    source, crop = own.plan.task(ref.task), own.reader.crop(ref)
+    variation = f"-b{source.variation}" if source.variation else ""
+    stem = f"{PurePosixPath(frame.name).stem}_{order:02d}_{source.source}_{crop.segment}{variation}"
     for folder, pixels in _extra_pictures(task.job, canvas, patch):
-        source = own.plan.task(ref.task)
-        crop = own.reader.crop(ref)
-        variation = f"-b{source.variation}" if source.variation else ""
-        name = f"{PurePosixPath(frame.name).stem}_{order:02d}_{source.source}_{crop.segment}{variation}.png"
-        tools.blobs.put(keys.job(task.job.id, f"{folder}/{name}"), encode_png(pixels), "image/png")
+        tools.blobs.put(keys.job(task.job.id, f"{folder}/{stem}.png"), encode_png(pixels), "image/png")
+    if "cnet" in task.job.outputs:
+        for number, data in enumerate(stored_controls(own.reader.members(ref, own.outputs), ref.crop)):
+            tools.blobs.put(keys.job(task.job.id, f"cnet/{stem}_{number}.png"), data, "image/png")
 
 
 def _extra_pictures(job: Job, canvas: NDArray[np.float32], patch: Patch) -> Iterator[tuple[str, NDArray[np.uint8]]]:

@@ -19,7 +19,7 @@ from farm.ports import Blobs, NewTask
 from farm.service.skeleton import chunk_of
 from workers.context import StepResult, Task, Tools
 from workers.steps.ingest import IngestedFrame, frame_digest, ingested
-from workers.steps.masks import Mask, clip_masks, document_segs, frame_masks, mask_segs, per_frame
+from workers.steps.masks import Mask, clip_masks, document_segs, frame_masks, looked_at, mask_segs, per_frame
 from workers.steps.scan import clip_segments
 
 
@@ -35,7 +35,10 @@ def plan(task: Task, tools: Tools) -> StepResult:
     chunk = stop_before(chunk, [position for position, frame in frames.items() if "error" in frame])
     planned_frames = [_frame(frames[position]) for position in range(chunk.run_start, chunk.run_end)]
     found = find_segs(tools, job, chunk, planned_frames)
-    planned = plan_chunk(job, chunk, planned_frames, found)
+    before = tools.plan(job.id, task.chunk - 1).last if job.sequential and task.chunk else None
+    positions = [frame.position for frame in planned_frames]
+    looked = {source.name: looked_at(tools, job, source, positions) for source in job.sources if source.looks_at}
+    planned = plan_chunk(job, chunk, planned_frames, found, before, looked)
     if planned.masks:
         name = keys.masks(job.id, task.chunk)
         tools.blobs.put(name, _pack_masks(planned.masks), "application/zip")

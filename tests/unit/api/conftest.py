@@ -15,7 +15,7 @@ from farm.adapters.memory_blobs import MemoryBlobs
 from farm.adapters.memory_ledger import MemoryLedger
 from farm.domain.job import ModelRef
 from farm.ports import Offer
-from farm.service.farm import Clock, Farm, Prefixes
+from farm.service.farm import Clock, Farm, Outside
 from farm.settings import Settings
 from tests.unit.adapters.test_media import png
 
@@ -41,8 +41,8 @@ class World:
         self.blobs, self.ledger, self.queue = MemoryBlobs(), MemoryLedger(), Post()
         count = itertools.count(1)
         clock = Clock(new_id=lambda: f"job-{next(count):04}", now=lambda: f"2026-01-02T03:04:05.{next(count):06}+00:00")
-        admit = Prefixes(lambda uri: admit_prefix(uri, self.blobs, limits_of(self.settings), self.settings))
-        self.farm = Farm(self.blobs, self.ledger, self.queue, clock, engine="fake/1", prefixes=admit)
+        outside = Outside(lambda uri: admit_prefix(uri, self.blobs, limits_of(self.settings), self.settings))
+        self.farm = Farm(self.blobs, self.ledger, self.queue, clock, engine="fake/1", outside=outside)
         self.add_model("demo")
         self.app = create_app(self.farm, self.blobs, self.settings)
 

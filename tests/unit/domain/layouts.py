@@ -47,13 +47,14 @@ class Layout:
             batch_limit=dice.choice([1, 2, 16]),
         )
         self.found = _found(dice, self.job, self.count, segments)
+        self.chunk = Chunk(0, 0, self.count, 0, self.count)
 
     def plan(self) -> Planned:
         """The farm's plan for the scene."""
         frames = [
             PlannedFrame(position=i, number=i + 1, name=f"{i}.png", digest=f"frame {i}") for i in range(self.count)
         ]
-        return plan_chunk(self.job, Chunk(0, 0, self.count, 0, self.count), frames, self.found)
+        return plan_chunk(self.job, self.chunk, frames, self.found)
 
 
 def original(layout: Layout) -> list[Pixels]:

@@ -1,0 +1,87 @@
+"""What ControlNets are shown of a crop (SPEC 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from farm.adapters.pictures import encode_png, lanczos
+from farm.adapters.plugins import open_preprocessor
+from farm.detail.blend import Pixels, cut, from_bytes, to_bytes
+from farm.detail.box import Box
+from farm.detail.enhance import CropInput, scale_up
+from farm.domain.detailer import JobType
+from farm.domain.job import Job, Source
+from farm.domain.plan import DetailTask
+from workers.context import Tools
+from workers.gpu.batch import Batch, ControlUse
+
+U8 = NDArray[np.uint8]
+
+
+def control_uses(tools: Tools, source: Source) -> tuple[ControlUse, ...]:
+    """The ControlNets of a source, in the order in which they add up."""
+    return tuple(
+        ControlUse(tools.model(one.model.hash), one.strength, one.start_percent, one.end_percent)
+        for one in source.controls
+    )
+
+
+def control_pictures(
+    tools: Tools, job: Job, source: Source, detail: DetailTask, crops: Sequence[CropInput]
+) -> list[tuple[Pixels, ...]]:
+    """For each crop what each ControlNet is shown, `[h, w, 3]` in 0..1.
+
+    Pictures that the user gave are scaled to the clip and cut at the crop region: they stay at that scale. A
+    preprocessor is given the crop at its sampling size, in `animatediff` jobs at its own.
+    """
+    if not source.controls:
+        return [() for _ in crops]
+    given = _given(tools, job, detail)
+    made: list[list[Pixels]] = [[] for _ in crops]
+    place = 0
+    for control in source.controls:
+        if control.image is not None:
+            for shown, crop in zip(made, detail.crops, strict=True):
+                shown.append(cut(given[crop.pictures[place]], Box(*crop.region)))
+            place += 1
+            continue
+        preprocess = open_preprocessor(control.preprocessor)
+        for shown, crop_input in zip(made, crops, strict=True):
+            moving = job.type is JobType.ANIMATEDIFF
+            pixels = crop_input.pixels if moving else scale_up(crop_input, lanczos)
+            shown.append(np.asarray(preprocess(pixels, crop_input.noise_mask), dtype=np.float32))
+    return [tuple(shown) for shown in made]
+
+
+def control_members(batch: Batch) -> dict[str, bytes]:
+    """The pictures as they are stored beside the patches."""
+    return {
+        control_member(crop, number): encode_png(to_bytes(picture))
+        for crop, crop_input in enumerate(batch.crops)
+        for number, picture in enumerate(crop_input.controls)
+    }
+
+
+def stored_controls(members: Mapping[str, bytes], crop: int) -> list[bytes]:
+    """The pictures of a crop, as PNG."""
+    return [members[name] for number in range(len(members)) if (name := control_member(crop, number)) in members]
+
+
+def control_member(crop: int, number: int) -> str:
+    """Name of what a crop's ControlNet was shown."""
+    return f"{crop:04d}.cnet{number}.png"
+
+
+def _given(tools: Tools, job: Job, detail: DetailTask) -> dict[str, Pixels]:
+    """The user's pictures at the clip's size, by digest."""
+    digests = dict.fromkeys(digest for crop in detail.crops for digest in crop.pictures)
+    size = job.input.width, job.input.height
+    return {digest: _fitted(pixels, size) for digest, pixels in tools.pictures.read_all(digests).items()}
+
+
+def _fitted(pixels: U8, size: tuple[int, int]) -> Pixels:
+    picture = from_bytes(pixels)[..., :3]
+    return picture if (picture.shape[1], picture.shape[0]) == size else lanczos(picture, *size)
