@@ -1,4 +1,4 @@
-"""Networks with random weights, of the real classes and small: for tests that ask whether something acts, and on what."""
+"""Networks with random weights, of the real classes and small: for tests that ask whether something acts."""
 
 from __future__ import annotations
 
