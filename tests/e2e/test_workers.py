@@ -17,8 +17,8 @@ def test_any_number_of_workers_makes_the_same_frames(
     workers: int, farm: FarmUnderTest, shot: Shot, expected: Expected
 ) -> None:
     handed = hand_in(shot, farm)
-    jobs = {job_type: farm.submit(request(handed, job_type)) for job_type in JobType}
     started = farm.workers(workers, fake_seconds=0.02)
+    jobs = {job_type: farm.submit(request(handed, job_type)) for job_type in JobType}
     for job_type, job in jobs.items():
         status = farm.wait(job)
         assert status.frames_done == shot.frames
