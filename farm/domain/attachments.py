@@ -1,4 +1,5 @@
-"""What a segment brings along beside its mask: hooks, texts, ControlNets. Completed and checked at submit."""
+"""What a segment brings along beside its mask: hooks, texts, ControlNets, further prompts. Completed and checked at
+submit."""
 
 from __future__ import annotations
 
@@ -6,9 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from farm.domain import wildcards
-from farm.domain.control import ControlRequest, PluginPreprocessor, Preprocessor
+from farm.domain.control import (
+    ConditioningParameters,
+    ConditioningRequest,
+    ControlRequest,
+    PluginPreprocessor,
+    Preprocessor,
+)
 from farm.domain.hooks import HookFacts, complete
-from farm.domain.job import Control, ModelRef, SegmentRequest, Source
+from farm.domain.job import Conditioning, Control, ModelRef, SegmentRequest, Source
 from farm.domain.media import Media
 from farm.errors import NotFound, Rejected
 
@@ -54,8 +61,12 @@ def attached(source: Source, segment: SegmentRequest, clip: Media, span: tuple[i
     controls = tuple(
         _control(source.name, control, clip, span, lookup) for control in segment.controlnets if control.strength > 0
     )
+    conditionings = tuple(
+        _conditioning(source.name, one, clip, span, lookup) for one in segment.conditionings if one.strength > 0
+    )
     detailer = source.detailer.model_copy(update={"hooks": hooks})
-    return source.model_copy(update={"detailer": detailer, "controls": controls})
+    update = {"detailer": detailer, "controls": controls, "conditionings": conditionings}
+    return source.model_copy(update=update)
 
 
 def check_count(what: str, media: Media, clip: Media, frames: int) -> None:
@@ -87,6 +98,15 @@ def _control(name: str, asked: ControlRequest, clip: Media, span: tuple[int, int
         model=lookup.controlnet(asked.model),
         image=image,
     )
+
+
+def _conditioning(
+    name: str, asked: ConditioningRequest, clip: Media, span: tuple[int, int], lookup: Lookup
+) -> Conditioning:
+    mask = lookup.media(asked.mask)
+    check_count(f"Segment {name!r}, conditioning {asked.prompt[:40]!r}", mask, clip, span[1] - span[0])
+    parameters = {field: getattr(asked, field) for field in ConditioningParameters.model_fields}
+    return Conditioning(mask=mask.brief(), **parameters)
 
 
 def _preprocessor(asked: Preprocessor, lookup: Lookup) -> Preprocessor:

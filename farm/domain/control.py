@@ -1,4 +1,4 @@
-"""ControlNets of a segment, as a user asks for them (SPEC 11)."""
+"""What steers a segment besides its prompt: ControlNets (SPEC 11), prompts with masks (SPEC 5 f). As a user asks."""
 
 from __future__ import annotations
 
@@ -101,3 +101,21 @@ class ControlRequest(ControlParameters):
         if self.image is not None and self.preprocessor != NoPreprocessor():
             raise ValueError("a ControlNet is given either `image` or a `preprocessor`, not both.")
         return self
+
+
+class ConditioningParameters(_Spec):
+    """A further prompt that counts where its mask is white."""
+
+    prompt: Annotated[str, Field(max_length=20_000)]
+    """What to draw there; with `negative`, what to keep away from."""
+    strength: Strength = 1.0
+    """Weight of a white pixel; the segment's own prompt has the weight 1 everywhere."""
+    negative: bool = False
+    """It stands beside the negative prompt instead."""
+
+
+class ConditioningRequest(ConditioningParameters):
+    """A further prompt of a segment."""
+
+    mask: str
+    """Upload URI of a mask for the whole picture, of any size: one for all frames or one per frame."""

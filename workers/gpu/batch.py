@@ -29,6 +29,15 @@ class ControlUse:
 
 
 @dataclass(frozen=True)
+class ConditioningUse:
+    """A further prompt; where it counts is in the crops."""
+
+    prompt: str
+    strength: float
+    negative: bool = False
+
+
+@dataclass(frozen=True)
 class Batch:
     """Crops that are sampled together: one call of the engine."""
 
@@ -47,6 +56,8 @@ class Batch:
     """Objects for the hooks of installed packages, in the order of `detailer.hooks`."""
     controls: tuple[ControlUse, ...] = ()
     """In the order of the crops' `controls`."""
+    conditionings: tuple[ConditioningUse, ...] = ()
+    """In the order of the crops' `conditionings`."""
 
     @property
     def prompt(self) -> tuple[str, ...]:

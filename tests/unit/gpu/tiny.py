@@ -1,4 +1,4 @@
-"""Networks with random weights, of the real classes and small: for tests that ask whether something acts."""
+"""Networks with random weights, of the real classes and small."""
 
 from __future__ import annotations
 
