@@ -21,7 +21,7 @@ from farm.errors import Rejected
 
 Draft = dict[str, Any]
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
-ATTACHED = {"controlnets": "image", "conditionings": "mask"}
+ATTACHED = {"controlnets": "image", "image_prompts": "image", "conditionings": "mask"}
 """Lists of a segment -> what of their entries is a file."""
 FARM_ADDRESSES = ("upload:", "s3://")
 """Addresses that the farm reads itself; anything else is a path on this machine."""

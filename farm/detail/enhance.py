@@ -44,6 +44,8 @@ class CropInput:
     """Texts whose conditionings are laid one behind the other; none: the detailer's prompt."""
     controls: tuple[Pixels, ...] = ()
     """What each ControlNet is shown, `[h, w, 3]` in 0..1, of any size."""
+    references: tuple[Pixels, ...] = ()
+    """What each IP-Adapter is shown, `[h, w, 3]` in 0..1, of any size."""
     conditionings: tuple[Mask, ...] = ()
     """Where each further prompt counts, `[h, w]` in 0..1, of any size."""
 

@@ -11,11 +11,13 @@ from farm.domain.control import (
     ConditioningParameters,
     ConditioningRequest,
     ControlRequest,
+    ImagePromptParameters,
+    ImagePromptRequest,
     PluginPreprocessor,
     Preprocessor,
 )
 from farm.domain.hooks import HookFacts, complete
-from farm.domain.job import Conditioning, Control, ModelRef, SegmentRequest, Source
+from farm.domain.job import Conditioning, Control, ImagePrompt, ModelRef, SegmentRequest, Source
 from farm.domain.media import Media
 from farm.errors import NotFound, Rejected
 
@@ -45,6 +47,7 @@ class Lookup:
 
     media: Callable[[str], Media]
     controlnet: Callable[[str], ModelRef]
+    ip_adapter: Callable[[str], ModelRef]
     packages: Packages = Packages()
 
 
@@ -65,8 +68,17 @@ def attached(source: Source, segment: SegmentRequest, clip: Media, span: tuple[i
         _conditioning(source.name, one, clip, span, lookup) for one in segment.conditionings if one.strength > 0
     )
     detailer = source.detailer.model_copy(update={"hooks": hooks})
-    update = {"detailer": detailer, "controls": controls, "conditionings": conditionings}
-    return source.model_copy(update=update)
+    prompts = tuple(
+        _image_prompt(source.name, one, clip, span, lookup) for one in segment.image_prompts if one.weight != 0
+    )
+    return source.model_copy(
+        update={
+            "detailer": detailer,
+            "controls": controls,
+            "image_prompts": prompts,
+            "conditionings": conditionings,
+        }
+    )
 
 
 def check_count(what: str, media: Media, clip: Media, frames: int) -> None:
@@ -98,6 +110,15 @@ def _control(name: str, asked: ControlRequest, clip: Media, span: tuple[int, int
         model=lookup.controlnet(asked.model),
         image=image,
     )
+
+
+def _image_prompt(
+    name: str, asked: ImagePromptRequest, clip: Media, span: tuple[int, int], lookup: Lookup
+) -> ImagePrompt:
+    image = lookup.media(asked.image)
+    check_count(f"Segment {name!r}, IP-Adapter {asked.model!r}", image, clip, span[1] - span[0])
+    parameters = {field: getattr(asked, field) for field in ImagePromptParameters.model_fields}
+    return ImagePrompt(model=lookup.ip_adapter(asked.model), image=image.brief(), **parameters)
 
 
 def _conditioning(

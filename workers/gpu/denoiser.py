@@ -36,10 +36,11 @@ class Guidance:
 
 
 class Controlled(Protocol):
-    """ControlNets, which have a part in some calls of the network."""
+    """ControlNets and IP-Adapters, which have a part in calls of the network."""
 
-    def network(self, rows: Sequence[int], sigma: Tensor) -> Network | None:
-        """The network for these rows of the batch at this noise level; None: the one without them."""
+    def network(self, rows: Sequence[int], sigma: Tensor, negative: Sequence[bool]) -> Network | None:
+        """The network for these rows of the batch at this noise level, called with so many texts, of which some are
+        negative prompts; None: the plain one."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +149,11 @@ class Denoiser:
         if self._beside.concat is not None:
             x_in = torch.cat([x_in, self._beside.concat[rows]], dim=1)
         controls, timestep = self._beside.controls, self.table.timestep(sigma)
-        network = (controls.network(run, sigma) if controls else None) or self._network
-        texts = [self._text, *(area.text for area in self._areas)]
-        called = [network(x_in.expand(len(text), *x_in.shape), timestep, text) for text in texts]
+        prompts = (self._text, (True, False)[-len(self._text) :])
+        called = []
+        for text, negative in (prompts, *((area.text, (area.negative,)) for area in self._areas)):
+            network = (controls.network(run, sigma, negative) if controls else None) or self._network
+            called.append(network(x_in.expand(len(text), *x_in.shape), timestep, text))
         predictions = called[0] if len(called) == 1 else torch.cat(called)
         if self._prediction == "v_prediction":
             share = 1 / (sigma**2 + 1)

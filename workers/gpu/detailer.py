@@ -131,7 +131,8 @@ class DiffusersEngine:
     def _tools(self, batch: Batch, on_step: OnStep) -> DiffusionTools:
         folders = [batch.model] if batch.refiner is None else [batch.model, batch.refiner]
         motion = batch.job_type is JobType.ANIMATEDIFF
-        models = [self._models.get(folder, motion) for folder in folders]
+        adapters = tuple(use.model for use in batch.image_prompts)
+        models = [self._models.get(folder, motion, () if n else adapters) for n, folder in enumerate(folders)]
         if len(models) == 2 and models[0].latent_channels != models[1].latent_channels:
             raise BadModel("the refiner's latents have another number of channels", "choose a refiner of the same kind")
         painters = tuple(_painter(model, batch, self._dtype) for model in models)

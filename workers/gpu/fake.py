@@ -67,6 +67,8 @@ def _patch(crop: CropInput, batch: Batch) -> Plane:
     change = SHARPEN * (pixels - _mean_of_neighbors(pixels)) + _tint(_words(batch)) + _grain(crop, batch)
     for use, picture in zip(batch.controls, crop.controls, strict=True):
         change = change + np.float32(CONTROL * use.strength) * (_spread(picture, pixels) - np.float32(0.5))
+    for seen, picture in zip(batch.image_prompts, crop.references, strict=True):
+        change = change + np.float32(CONTROL * seen.weight) * (picture.mean(axis=(0, 1)) - np.float32(0.5))
     for further, mask in zip(batch.conditionings, crop.conditionings, strict=True):
         share = np.float32(further.strength) * _spread(mask, pixels)[..., None]
         change = change + _tint(repr((further.prompt, further.negative))) * share / (1 + share)

@@ -14,12 +14,13 @@ from farm.detail.hooks import Chain, KSample
 from farm.detail.resample import Mask, resize_mask
 from farm.domain import hooks as specs
 from farm.domain.detailer import JobType
-from workers.gpu.batch import Batch
+from workers.gpu.batch import Batch, ControlUse, ImagePromptUse
 from workers.gpu.control import Control, Controls, shown_at, sigma_at
 from workers.gpu.controlnets import ControlNets
 from workers.gpu.denoiser import Area
 from workers.gpu.faults import BadModel
 from workers.gpu.hooks import foretold, open_hooks
+from workers.gpu.image_prompts import ImagePrompt, ImagePrompts
 from workers.gpu.models import Model
 from workers.gpu.noise import Streams, initial_noise
 from workers.gpu.sampling import Painter, Sampling, unsample
@@ -108,6 +109,7 @@ def _hooks(batch: Batch, painter: Painter, streams: StreamsOf) -> Chain[Tensor]:
 
 
 def _controls(batch: Batch, model: Model, nets: ControlNets) -> Callable[[Tensor], Controls | None]:
+    prompts = _image_prompts(batch, model)
     used = [(number, use) for number, use in enumerate(batch.controls) if use.strength > 0]
     loaded = [nets.get(use.model, model.control_shape) for _, use in used]
 
@@ -116,11 +118,25 @@ def _controls(batch: Batch, model: Model, nets: ControlNets) -> Callable[[Tensor
         parts = []
         for net, (number, use) in zip(loaded, used, strict=True):
             shown = shown_at([crop.controls[number] for crop in batch.crops], size, latents.device)
-            highest, lowest = (sigma_at(percent, model.table) for percent in (use.start_percent, use.end_percent))
-            parts.append(Control(net, use.strength, highest, lowest, shown))
-        return Controls(tuple(parts), model.controlled) if parts else None
+            parts.append(Control(net, use.strength, *_span(use, model), shown))
+        return Controls(tuple(parts), model.extended, prompts) if parts or prompts else None
 
     return sized
+
+
+def _span(use: ControlUse | ImagePromptUse, model: Model) -> tuple[float, float]:
+    """Highest and lowest noise level at which it acts."""
+    return sigma_at(use.start_percent, model.table), sigma_at(use.end_percent, model.table)
+
+
+def _image_prompts(batch: Batch, model: Model) -> ImagePrompts | None:
+    if model.adapters is None:
+        return None
+    parts = []
+    for number, use in enumerate(batch.image_prompts):
+        shown, blank = model.adapters.shown(number, [crop.references[number] for crop in batch.crops])
+        parts.append(ImagePrompt(use.weight, *_span(use, model), shown, blank))
+    return ImagePrompts(tuple(parts), model.unet, per_clip=model.longest_context is not None)
 
 
 def _areas(batch: Batch, model: Model) -> Callable[[Tensor], tuple[Area, ...]]:

@@ -1,4 +1,4 @@
-"""What steers a batch besides its prompt: what ControlNets are shown of a crop (SPEC 11), prompts with masks."""
+"""What steers a batch besides its prompt: pictures for ControlNets and IP-Adapters (SPEC 11), prompts with masks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from farm.adapters.pictures import encode_png, lanczos
 from farm.adapters.plugins import open_preprocessor
 from farm.detail.blend import Pixels, cut, from_bytes, to_bytes
-from farm.detail.box import Box
+from farm.detail.box import Box, make_crop_region
 from farm.detail.enhance import CropInput, conditioning_mask, scale_up
 from farm.detail.resample import Mask
 from farm.domain.detailer import JobType
 from farm.domain.job import Job, Source
 from farm.domain.plan import DetailTask
 from workers.context import Tools
-from workers.gpu.batch import Batch, ConditioningUse, ControlUse
+from workers.gpu.batch import Batch, ConditioningUse, ControlUse, ImagePromptUse
 
 U8 = NDArray[np.uint8]
 
@@ -31,6 +31,14 @@ def control_uses(tools: Tools, source: Source) -> tuple[ControlUse, ...]:
     )
 
 
+def image_prompt_uses(tools: Tools, source: Source) -> tuple[ImagePromptUse, ...]:
+    """The IP-Adapters of a source."""
+    return tuple(
+        ImagePromptUse(tools.model(one.model.hash), one.weight, one.start_percent, one.end_percent)
+        for one in source.image_prompts
+    )
+
+
 def conditioning_uses(source: Source) -> tuple[ConditioningUse, ...]:
     """The further prompts of a source."""
     return tuple(ConditioningUse(one.prompt, one.strength, one.negative) for one in source.conditionings)
@@ -39,12 +47,13 @@ def conditioning_uses(source: Source) -> tuple[ConditioningUse, ...]:
 def steered(
     tools: Tools, job: Job, source: Source, detail: DetailTask, crops: Sequence[CropInput]
 ) -> tuple[CropInput, ...]:
-    """The crops with what their ControlNets are shown and where further prompts count."""
+    """The crops with what their ControlNets and IP-Adapters are shown and where further prompts count."""
     shown = _control_pictures(tools, job, source, detail, crops)
+    references = _references(tools, job, source, detail)
     masks = _conditioning_masks(tools, job, source, detail)
     return tuple(
-        replace(crop, controls=pictures, conditionings=where)
-        for crop, pictures, where in zip(crops, shown, masks, strict=True)
+        replace(crop, controls=pictures, references=seen, conditionings=where)
+        for crop, pictures, seen, where in zip(crops, shown, references, masks, strict=True)
     )
 
 
@@ -93,6 +102,24 @@ def stored_controls(members: Mapping[str, bytes], crop: int) -> list[bytes]:
 def control_member(crop: int, number: int) -> str:
     """Name of what a crop's ControlNet was shown."""
     return f"{crop:04d}.cnet{number}.png"
+
+
+def _references(tools: Tools, job: Job, source: Source, detail: DetailTask) -> list[tuple[Pixels, ...]]:
+    """For each crop what each IP-Adapter is shown: the surroundings of its crop region, or all."""
+    first = sum(control.image is not None for control in source.controls)
+    places = range(first, first + len(source.image_prompts))
+    seen = tools.pictures.read_all(dict.fromkeys(crop.pictures[place] for crop in detail.crops for place in places))
+    size = job.input.width, job.input.height
+    made: list[list[Pixels]] = [[] for _ in detail.crops]
+    for place, prompt in zip(places, source.image_prompts, strict=True):
+        for shown, crop in zip(made, detail.crops, strict=True):
+            picture = seen[crop.pictures[place]]
+            if prompt.context_crop_factor is None:
+                shown.append(from_bytes(picture)[..., :3])
+            else:
+                around = make_crop_region(*size, crop.region, prompt.context_crop_factor)
+                shown.append(cut(_fitted(picture, size), around))
+    return [tuple(shown) for shown in made]
 
 
 def _conditioning_masks(tools: Tools, job: Job, source: Source, detail: DetailTask) -> list[tuple[Mask, ...]]:

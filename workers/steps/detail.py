@@ -23,7 +23,7 @@ from farm.errors import Damaged, Unavailable
 from farm.service.documents import compact
 from workers.context import StepResult, Task, Tools
 from workers.gpu.batch import Batch
-from workers.steps.controls import conditioning_uses, control_members, control_uses, steered
+from workers.steps.controls import conditioning_uses, control_members, control_uses, image_prompt_uses, steered
 from workers.steps.hooked import Hooked, frame_patch, hooked, preview_pictures
 from workers.steps.plan import load_masks
 
@@ -148,6 +148,7 @@ def load(task: Task, tools: Tools) -> Loaded:
         refiner=tools.model(task.job.refiner.hash) if task.job.refiner else None,
         clip_frames=task.job.input.frames,
         controls=control_uses(tools, source),
+        image_prompts=image_prompt_uses(tools, source),
         conditionings=conditioning_uses(source),
     )
     pasted = tuple(reader.paste_mask(crop, detailer.feather) for crop in detail.crops)

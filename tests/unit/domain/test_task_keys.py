@@ -9,7 +9,7 @@ import pytest
 from farm.domain.control import Canny
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.hooks import DenoiseSchedule, Hook, OrderedFilter, PluginHook, Preview
-from farm.domain.job import Conditioning, Control, ModelRef
+from farm.domain.job import Conditioning, Control, ImagePrompt, ModelRef
 from farm.domain.task_keys import ALWAYS_IN_KEY, NOT_IN_KEY, detailer_part
 from tests.jobs import media
 from tests.unit.domain.layouts import Layout
@@ -59,7 +59,7 @@ def test_a_hooks_parameters_and_version_are_in_the_key() -> None:
     assert len(set(parts)) == len(parts)
 
 
-def test_what_a_controlnet_and_a_further_prompt_are_is_in_the_key_and_their_names_are_not() -> None:
+def test_what_steers_a_segment_is_in_the_key_and_its_names_are_not() -> None:
     def key(**source: object) -> str:
         layout = Layout(3)
         layout.job = layout.job.model_copy(
@@ -73,6 +73,10 @@ def test_what_a_controlnet_and_a_further_prompt_are_is_in_the_key_and_their_name
     def prompt(text: str = "hat", mask: str = "m", **values: Any) -> dict[str, object]:  # noqa: ANN401 - likewise
         return {"conditionings": (Conditioning(prompt=text, mask=media(mask), **values),)}
 
+    def picture(model_hash: str = "a", image: str = "i", **values: Any) -> dict[str, object]:  # noqa: ANN401 - likewise
+        model = ModelRef(name="n", hash=model_hash)
+        return {"image_prompts": (ImagePrompt(model=model, image=media(image), **values),)}
+
     different = [
         {},
         net(),
@@ -85,8 +89,14 @@ def test_what_a_controlnet_and_a_further_prompt_are_is_in_the_key_and_their_name
         prompt("cap"),
         prompt(strength=2),
         prompt(negative=True),
+        picture(),
+        picture("b"),
+        picture(weight=0.5),
+        picture(context_crop_factor=None),
     ]
     keys = [key(**source) for source in different]
     assert len(set(keys)) == len(keys)
     assert key(**net(name="other")) == key(**net())
-    assert key(**prompt(mask="other")) == key(**prompt())  # its pixels are named by the crops
+    # Their pixels are named by the crops.
+    assert key(**prompt(mask="other")) == key(**prompt())
+    assert key(**picture(image="other")) == key(**picture())

@@ -20,7 +20,7 @@ from workers.gpu.control import ALWAYS, Control, Controls, shown_at, sigma_at
 from workers.gpu.denoiser import Beside, Context, Denoiser, Guidance
 from workers.gpu.engine import Engine, open_engine
 from workers.gpu.faults import BadModel
-from workers.gpu.networks import Residuals
+from workers.gpu.networks import Extra
 from workers.gpu.sigmas import SigmaTable, betas_of
 
 TABLE = SigmaTable(betas_of({}))
@@ -60,10 +60,11 @@ class Net:
         return [x * 0 + mean], x * 0 + 2 * mean
 
 
-def _controlled(residuals: Residuals) -> object:
+def _controlled(extra: Extra) -> object:
     def network(x: Tensor, timestep: int, text: Tensor) -> Tensor:
-        down, middle = residuals(x.flatten(0, 1), torch.tensor(timestep), text)
-        return x[:, :, :4] * 0 + (down[0] + middle).reshape(*x.shape[:2], 4, *x.shape[3:])
+        added = extra(x.flatten(0, 1), torch.tensor(timestep), text)
+        total = added["down_block_additional_residuals"][0] + added["mid_block_additional_residual"]
+        return x[:, :, :4] * 0 + torch.as_tensor(total).reshape(*x.shape[:2], 4, *x.shape[3:])
 
     return network
 
