@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from farm.domain.control import ConditioningRequest, ControlRequest, ImagePromptRequest
 from farm.domain.detailer import MAX_SEED, TYPE_DEFAULTS, Detailer, JobType
 from farm.domain.hooks import KINDS
 from farm.domain.job import InputRequest, JobRequest, SegmentRequest
@@ -34,9 +35,15 @@ defaults. A parameter may be given
 The segment's own value wins over the job's, the job's over the default. A name that is not in this table is refused.
 """
 
+ATTACHMENTS: dict[str, type[BaseModel]] = {
+    "controlnets": ControlRequest,
+    "image_prompts": ImagePromptRequest,
+    "conditionings": ConditioningRequest,
+}
+
 HOOKS_HEAD = """`hooks` is a list of objects, applied in its order; each says its `kind`:
 `--hooks '[{"kind": "denoise_schedule", "target_denoise": 0.2}]'` on the command line. Filters choose and order segments
-when a chunk is planned, all others act where a crop is sampled. How to write one: `farm/adapters/plugins.py`.
+when a chunk is planned, all others act where a crop is sampled. How to write one: [Steering](steering.md).
 """
 
 SETTINGS_HEAD = f"""{MADE}
@@ -79,6 +86,7 @@ def parameters_page() -> str:
         "\n## Of each of its `segments`\n",
         "Besides the parameters above:\n",
         _table("field", {name: SegmentRequest.model_fields[name] for name in own}),
+        *(_attachment(name, kind) for name, kind in ATTACHMENTS.items()),
         "\n## Hooks\n",
         HOOKS_HEAD,
         *(_hook(kind) for kind in KINDS),
@@ -100,6 +108,11 @@ def settings_page() -> str:
             group = {}
         group[name] = field
     return "\n".join([*parts, _table("variable", group, _variable)]) + "\n"
+
+
+def _attachment(name: str, kind: type[BaseModel]) -> str:
+    about = " ".join((kind.__doc__ or "").split())
+    return f"\n## Of each of a segment's `{name}`\n\n{about}\n\n{_table('field', kind.model_fields)}"
 
 
 def _hook(kind: type[BaseModel]) -> str:

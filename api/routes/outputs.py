@@ -27,7 +27,7 @@ from farm.service.skeleton import chunks
 router = APIRouter(tags=["outputs"], responses=RESPONSES)
 
 _RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
-_SHOWN = frozenset({"image/png", "video/mp4", "application/json", "application/zip"})
+_SHOWN = frozenset({"image/png", "image/webp", "video/mp4", "application/json", "application/zip"})
 """Kinds of files that are sent as what they are; all others as plain bytes."""
 
 Direct = Annotated[bool, Query(description="Links straight to the store, valid for an hour, where it can make them.")]
@@ -103,7 +103,7 @@ def download(
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     headers["Content-Length"] = str(end - start)
     body: Iterator[bytes] = iter(()) if request.method == "HEAD" else blocks(tools.blobs, name, start, end)
-    media_type = mimetypes.guess_type(path)[0] or ""
+    media_type = mimetypes.guess_type(path, strict=False)[0] or ""
     return StreamingResponse(
         body,
         206 if wanted is not None else 200,

@@ -21,6 +21,8 @@ from farm.errors import Rejected
 
 Draft = dict[str, Any]
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+ATTACHED = {"controlnets": "image", "image_prompts": "image", "conditionings": "mask"}
+"""Lists of a segment -> what of their entries is a file."""
 FARM_ADDRESSES = ("upload:", "s3://")
 """Addresses that the farm reads itself; anything else is a path on this machine."""
 
@@ -125,9 +127,9 @@ def _segment_rooted(entry: Any, placed: Callable[[Draft, Sequence[str]], Draft])
     if not isinstance(entry, dict):
         return entry
     made = placed(entry, ["mask", "segs"])
-    if isinstance(made.get("controlnets"), list):
-        nets = made["controlnets"]
-        made["controlnets"] = [placed(net, ["image"]) if isinstance(net, dict) else net for net in nets]
+    for field, address in ATTACHED.items():
+        if isinstance(made.get(field), list):
+            made[field] = [placed(one, [address]) if isinstance(one, dict) else one for one in made[field]]
     return made
 
 
@@ -167,8 +169,9 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
     for segment in draft["segments"]:
         kind = "segs" if "segs" in segment else "mask"
         made = {**segment, kind: sent(segment[kind], segment["name"])}
-        if "controlnets" in segment:
-            made["controlnets"] = [_control_addressed(net, segment["name"], sent) for net in segment["controlnets"]]
+        for field, address in ATTACHED.items():
+            if field in segment:
+                made[field] = [_attached(one, address, segment["name"], sent) for one in segment[field]]
         segments.append(made)
     complete = {
         **draft,
@@ -180,8 +183,8 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
     return _request(complete)
 
 
-def _control_addressed(net: Draft, name: str, sent: Callable[[str, str], str]) -> Draft:
-    return {**net, "image": sent(net["image"], f"{name}, control")} if net.get("image") else net
+def _attached(one: Draft, field: str, name: str, sent: Callable[[str, str], str]) -> Draft:
+    return {**one, field: sent(one[field], f"{name}, {field}")} if one.get(field) else one
 
 
 def _request(draft: Draft) -> JobRequest:

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from farm.detail.blend import Pixels, feather
+from farm.detail.box import Box
 from farm.detail.hooks import Chain
 from farm.detail.resample import Mask, resize_mask
 from farm.errors import CropTooSmall
@@ -43,6 +44,10 @@ class CropInput:
     """Texts whose conditionings are laid one behind the other; none: the detailer's prompt."""
     controls: tuple[Pixels, ...] = ()
     """What each ControlNet is shown, `[h, w, 3]` in 0..1, of any size."""
+    references: tuple[Pixels, ...] = ()
+    """What each IP-Adapter is shown, `[h, w, 3]` in 0..1, of any size."""
+    conditionings: tuple[Mask, ...] = ()
+    """Where each further prompt counts, `[h, w]` in 0..1, of any size."""
 
 
 class LatentTools(Protocol[L]):
@@ -60,6 +65,24 @@ class LatentTools(Protocol[L]):
 
     def decode(self, latents: L) -> Sequence[Pixels]:
         """Pictures `[H, W, 3]` in 0..1."""
+
+
+def conditioning_mask(mask: Mask, region: Box, picture: tuple[int, int]) -> Mask:
+    """The part of a further prompt's mask that belongs to a crop.
+
+    Args:
+        mask: `[H, W]` for the whole picture, of any size.
+        picture: height, width of the picture that `region` lies in.
+    Returns:
+        `[h, w]`; a single 0 where nothing of the mask is left.
+    Source:
+        SPEC 5 (f), as the node does it: columns are scaled by the ratio of heights, rows by that of widths. (Its twin
+        for clips takes the crop's size for the picture's; here both do the same.)
+    """
+    scales = mask.shape[0] / picture[0], mask.shape[1] / picture[1]
+    x1, y1, x2, y2 = (round(value * scales[place % 2]) for place, value in enumerate(region))
+    part = mask[y1:y2, x1:x2]
+    return part if part.size else np.zeros((1, 1), dtype=np.float32)
 
 
 def crop_seed(seed: int, segment: int = 0, variation: int = 0, cycle: int = 0) -> int:

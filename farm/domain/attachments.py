@@ -1,4 +1,5 @@
-"""What a segment brings along beside its mask: hooks, texts, ControlNets. Completed and checked at submit."""
+"""What a segment brings along beside its mask: hooks, texts, ControlNets, further prompts. Completed and checked at
+submit."""
 
 from __future__ import annotations
 
@@ -6,9 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from farm.domain import wildcards
-from farm.domain.control import ControlRequest, PluginPreprocessor, Preprocessor
+from farm.domain.control import (
+    ConditioningParameters,
+    ConditioningRequest,
+    ControlRequest,
+    ImagePromptParameters,
+    ImagePromptRequest,
+    PluginPreprocessor,
+    Preprocessor,
+)
 from farm.domain.hooks import HookFacts, complete
-from farm.domain.job import Control, ModelRef, SegmentRequest, Source
+from farm.domain.job import Conditioning, Control, ImagePrompt, ModelRef, SegmentRequest, Source
 from farm.domain.media import Media
 from farm.errors import NotFound, Rejected
 
@@ -38,6 +47,7 @@ class Lookup:
 
     media: Callable[[str], Media]
     controlnet: Callable[[str], ModelRef]
+    ip_adapter: Callable[[str], ModelRef]
     packages: Packages = Packages()
 
 
@@ -54,8 +64,21 @@ def attached(source: Source, segment: SegmentRequest, clip: Media, span: tuple[i
     controls = tuple(
         _control(source.name, control, clip, span, lookup) for control in segment.controlnets if control.strength > 0
     )
+    conditionings = tuple(
+        _conditioning(source.name, one, clip, span, lookup) for one in segment.conditionings if one.strength > 0
+    )
     detailer = source.detailer.model_copy(update={"hooks": hooks})
-    return source.model_copy(update={"detailer": detailer, "controls": controls})
+    prompts = tuple(
+        _image_prompt(source.name, one, clip, span, lookup) for one in segment.image_prompts if one.weight != 0
+    )
+    return source.model_copy(
+        update={
+            "detailer": detailer,
+            "controls": controls,
+            "image_prompts": prompts,
+            "conditionings": conditionings,
+        }
+    )
 
 
 def check_count(what: str, media: Media, clip: Media, frames: int) -> None:
@@ -87,6 +110,24 @@ def _control(name: str, asked: ControlRequest, clip: Media, span: tuple[int, int
         model=lookup.controlnet(asked.model),
         image=image,
     )
+
+
+def _image_prompt(
+    name: str, asked: ImagePromptRequest, clip: Media, span: tuple[int, int], lookup: Lookup
+) -> ImagePrompt:
+    image = lookup.media(asked.image)
+    check_count(f"Segment {name!r}, IP-Adapter {asked.model!r}", image, clip, span[1] - span[0])
+    parameters = {field: getattr(asked, field) for field in ImagePromptParameters.model_fields}
+    return ImagePrompt(model=lookup.ip_adapter(asked.model), image=image.brief(), **parameters)
+
+
+def _conditioning(
+    name: str, asked: ConditioningRequest, clip: Media, span: tuple[int, int], lookup: Lookup
+) -> Conditioning:
+    mask = lookup.media(asked.mask)
+    check_count(f"Segment {name!r}, conditioning {asked.prompt[:40]!r}", mask, clip, span[1] - span[0])
+    parameters = {field: getattr(asked, field) for field in ConditioningParameters.model_fields}
+    return Conditioning(mask=mask.brief(), **parameters)
 
 
 def _preprocessor(asked: Preprocessor, lookup: Lookup) -> Preprocessor:

@@ -1,4 +1,5 @@
-"""ControlNets of a segment, as a user asks for them (SPEC 11)."""
+"""What steers a segment besides its prompt, as a user asks for it: ControlNets and IP-Adapters (SPEC 11), prompts with
+masks (SPEC 5 f)."""
 
 from __future__ import annotations
 
@@ -65,6 +66,14 @@ FindPreprocessor = Callable[[str], str]
 """Name of an installed preprocessor -> its version. Raises NotFound with those that there are."""
 
 
+def _check_range(start_percent: float, end_percent: float) -> None:
+    if start_percent >= end_percent:
+        raise ValueError(
+            f"start_percent is {start_percent:g} and end_percent {end_percent:g}: it would never act. "
+            f"Set start_percent below end_percent."
+        )
+
+
 class ControlParameters(_Spec):
     """How a ControlNet acts."""
 
@@ -79,11 +88,7 @@ class ControlParameters(_Spec):
 
     @model_validator(mode="after")
     def _some_range(self) -> ControlParameters:
-        if self.start_percent >= self.end_percent:
-            raise ValueError(
-                f"start_percent is {self.start_percent:g} and end_percent {self.end_percent:g}: it would never act. "
-                f"Set start_percent below end_percent."
-            )
+        _check_range(self.start_percent, self.end_percent)
         return self
 
 
@@ -101,3 +106,49 @@ class ControlRequest(ControlParameters):
         if self.image is not None and self.preprocessor != NoPreprocessor():
             raise ValueError("a ControlNet is given either `image` or a `preprocessor`, not both.")
         return self
+
+
+class ImagePromptParameters(_Spec):
+    """How an IP-Adapter acts."""
+
+    weight: Annotated[float, Field(ge=-1, le=5)] = 1.0
+    """Of the picture, beside the text; 0: it is left out."""
+    start_percent: Percent = 0.0
+    """Share of the model's noise levels, from the noisiest, at which it begins to act."""
+    end_percent: Percent = 1.0
+    """The same, at which it ends."""
+    context_crop_factor: Annotated[float | None, Field(ge=1, le=100)] = 1.2
+    """The reference is cut around the crop region, so many times as large; null: all of it is shown."""
+
+    @model_validator(mode="after")
+    def _some_range(self) -> ImagePromptParameters:
+        _check_range(self.start_percent, self.end_percent)
+        return self
+
+
+class ImagePromptRequest(ImagePromptParameters):
+    """An IP-Adapter for a segment: a picture that says what to draw."""
+
+    model: Annotated[str, Field(min_length=1, max_length=200)]
+    """Name or content hash of an IP-Adapter that was added to the farm."""
+    image: str
+    """Upload URI of reference pictures: one for all frames or one per frame. In `animatediff` jobs the motion module's
+    window is shown that of its first frame."""
+
+
+class ConditioningParameters(_Spec):
+    """A further prompt that counts where its mask is white."""
+
+    prompt: Annotated[str, Field(max_length=20_000)]
+    """What to draw there; with `negative`, what to keep away from."""
+    strength: Strength = 1.0
+    """Weight of a white pixel; the segment's own prompt has the weight 1 everywhere."""
+    negative: bool = False
+    """It stands beside the negative prompt instead."""
+
+
+class ConditioningRequest(ConditioningParameters):
+    """A further prompt of a segment."""
+
+    mask: str
+    """Upload URI of a mask for the whole picture, of any size: one for all frames or one per frame."""

@@ -6,7 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from farm.domain.control import ControlParameters, ControlRequest
+from farm.domain.control import (
+    ConditioningParameters,
+    ConditioningRequest,
+    ControlParameters,
+    ControlRequest,
+    ImagePromptParameters,
+    ImagePromptRequest,
+)
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.hooks import impure
 from farm.domain.media import Media
@@ -27,6 +34,10 @@ class SegmentRequest(Detailer):
     """Upload URI of a SEGS document."""
     controlnets: Annotated[tuple[ControlRequest, ...], Field(max_length=8)] = ()
     """ControlNets, each on top of those before it."""
+    image_prompts: Annotated[tuple[ImagePromptRequest, ...], Field(max_length=4)] = ()
+    """IP-Adapters, which show the model pictures beside the prompt."""
+    conditionings: Annotated[tuple[ConditioningRequest, ...], Field(max_length=16)] = ()
+    """Further prompts for parts of the picture."""
 
     @model_validator(mode="after")
     def _one_source(self) -> SegmentRequest:
@@ -117,6 +128,21 @@ class Control(ControlParameters):
     """Short form of its pictures; None: the preprocessor makes them."""
 
 
+class ImagePrompt(ImagePromptParameters):
+    """An IP-Adapter of a source, complete."""
+
+    model: ModelRef
+    image: Media
+    """Short form of the reference pictures."""
+
+
+class Conditioning(ConditioningParameters):
+    """A further prompt of a source, complete."""
+
+    mask: Media
+    """Short form."""
+
+
 class Source(BaseModel):
     """A source of segments, complete: nothing is left to defaults."""
 
@@ -129,12 +155,18 @@ class Source(BaseModel):
     detailer: Detailer
     controls: tuple[Control, ...] = ()
     """Its ControlNets; one of strength 0 is left out."""
+    image_prompts: tuple[ImagePrompt, ...] = ()
+    """Its IP-Adapters; one of weight 0 is left out."""
+    conditionings: tuple[Conditioning, ...] = ()
+    """Its further prompts; one of strength 0 is left out."""
 
     @property
     def looks_at(self) -> tuple[tuple[str, Media], ...]:
         """Pictures besides its masks, each with what they are read as, `frame` or `mask`: a crop names its part of
         them in this order."""
-        return tuple(("frame", control.image) for control in self.controls if control.image is not None)
+        pictures = [("frame", control.image) for control in self.controls if control.image is not None]
+        pictures += [("frame", prompt.image) for prompt in self.image_prompts]
+        return (*pictures, *(("mask", conditioning.mask) for conditioning in self.conditionings))
 
 
 class Job(BaseModel):

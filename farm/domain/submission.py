@@ -54,7 +54,7 @@ def complete(request: JobRequest, registry: Registry, *, job_id: str, created: s
     refiner = registry.model(request.refiner) if request.refiner else None
     # Who names no model wants a result that looks well, who names one wants the node's own numbers.
     advised = Detailer.model_validate(model.recommended if "model" not in request.model_fields_set else {})
-    lookup = Lookup(registry.media, registry.model, registry.packages)
+    lookup = Lookup(registry.media, registry.model, registry.model, registry.packages)
     sources = tuple(
         attached(_source(request, segment, registry, clip, (start, end), advised), segment, clip, (start, end), lookup)
         for segment in request.segments

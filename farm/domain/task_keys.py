@@ -66,7 +66,15 @@ def detail_key(
             for crop, under in zip(crops, below, strict=True)
         ],
     }
-    later = {"after": after, "controls": [_control_part(control) for control in source.controls]}
+    later = {
+        "after": after,
+        "controls": [_control_part(control) for control in source.controls],
+        "image_prompts": [
+            one.model_dump(mode="json", exclude={"model", "image"}) | {"model": one.model.hash}
+            for one in source.image_prompts
+        ],
+        "conditionings": [one.model_dump(mode="json", exclude={"mask"}) for one in source.conditionings],
+    }
     return keys.content_key("detail", parts | {name: part for name, part in later.items() if part})
 
 

@@ -108,6 +108,24 @@ def test_another_control_picture_renders_only_its_frames_batches_anew(
     assert second.cache_hits == first.cache_misses - 1
 
 
+def test_further_prompts_go_through_the_farm_and_touch_only_the_batches_that_they_are_for(
+    shot: Shot, handed: Handed, tmp_path: Path
+) -> None:
+    plain = request(handed, JobType.MASK, input={"uri": handed.clip, "frames": "1-4"})
+    document = json.loads(plain.model_dump_json(exclude_unset=True))
+    document["segments"][2]["conditionings"] = [{"prompt": "a star", "mask": handed.masks["right"], "strength": 4}]
+    asked = JobRequest.model_validate(document)
+    expected = reference.render(tmp_path / "reference", shot, asked)[0]
+    with AnyOrderFarm(tmp_path / "run") as farm:
+        hand_in(shot, farm)
+        before = farm.run(plain)
+        after = farm.run(asked)
+    assert differing(expected, final_frames(farm.blobs, after.facts.id)) == []
+    assert len(differing(expected, final_frames(farm.blobs, before.facts.id))) == 4
+    anew = sum(task.source == "right" for task in _plan(farm, after.facts.id, 0))
+    assert (after.cache_misses, after.cache_hits) == (anew, before.cache_misses - anew)
+
+
 def test_the_farm_equals_its_reference_with_a_packages_preprocessor(
     shot: Shot, handed: Handed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

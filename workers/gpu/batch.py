@@ -29,6 +29,27 @@ class ControlUse:
 
 
 @dataclass(frozen=True)
+class ImagePromptUse:
+    """An IP-Adapter and how it acts; what it is shown is in the crops."""
+
+    model: Path
+    """Folder with the adapter's file and its image encoder."""
+    weight: float
+    start_percent: float
+    end_percent: float
+    """As of a ControlNet."""
+
+
+@dataclass(frozen=True)
+class ConditioningUse:
+    """A further prompt; where it counts is in the crops."""
+
+    prompt: str
+    strength: float
+    negative: bool = False
+
+
+@dataclass(frozen=True)
 class Batch:
     """Crops that are sampled together: one call of the engine."""
 
@@ -47,6 +68,10 @@ class Batch:
     """Objects for the hooks of installed packages, in the order of `detailer.hooks`."""
     controls: tuple[ControlUse, ...] = ()
     """In the order of the crops' `controls`."""
+    image_prompts: tuple[ImagePromptUse, ...] = ()
+    """In the order of the crops' `references`."""
+    conditionings: tuple[ConditioningUse, ...] = ()
+    """In the order of the crops' `conditionings`."""
 
     @property
     def prompt(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""ControlNets beside a UNet: what they add to it, by what they are shown, at which noise levels (SPEC 11)."""
+"""ControlNets and IP-Adapters beside a UNet: by what they are shown, at which noise levels (SPEC 11)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from farm.detail.blend import Pixels
 from workers.gpu.denoiser import Network
-from workers.gpu.networks import Residuals
+from workers.gpu.image_prompts import ImagePrompts
+from workers.gpu.networks import Extra
 from workers.gpu.sigmas import SigmaTable
 
 ALWAYS = 1e9
@@ -40,24 +41,29 @@ class Control:
 
 @dataclass(frozen=True)
 class Controls:
-    """All ControlNets of a batch: what they add is summed up."""
+    """All ControlNets of a batch, of which the sum is added, and its IP-Adapters."""
 
     parts: tuple[Control, ...]
-    controlled: Callable[[Residuals], Network]
-    """The UNet, with what is added to it."""
+    extended: Callable[[Extra], Network]
+    """The UNet, called with further arguments."""
+    prompts: ImagePrompts | None = None
+    """None: the UNet has no IP-Adapter."""
 
     def only(self, rows: slice) -> Controls:
         """The same for some of the rows."""
-        return replace(self, parts=tuple(replace(part, shown=part.shown[rows]) for part in self.parts))
+        parts = tuple(replace(part, shown=part.shown[rows]) for part in self.parts)
+        return replace(self, parts=parts, prompts=self.prompts and self.prompts.only(rows))
 
-    def network(self, rows: Sequence[int], sigma: Tensor) -> Network | None:
-        """The network for these rows of the batch at this noise level; None if no ControlNet acts on it."""
-        acting = [part for part in self.parts if part.acts(sigma)]
-        if not acting:
+    def network(self, rows: Sequence[int], sigma: Tensor, negative: Sequence[bool]) -> Network | None:
+        """See `workers.gpu.denoiser.Controlled`."""
+        picked = [(part, part.shown[list(rows)]) for part in self.parts if part.acts(sigma)]
+        if not picked and self.prompts is None:
             return None
-        picked = [(part, part.shown[list(rows)]) for part in acting]
 
-        def residuals(x: Tensor, timestep: Tensor, text: Tensor) -> tuple[list[Tensor], Tensor]:
+        def extra(x: Tensor, timestep: Tensor, text: Tensor) -> dict[str, Any]:
+            arguments = self.prompts.arguments(rows, sigma, negative) if self.prompts else {}
+            if not picked:
+                return arguments
             sums: list[Tensor] = []
             for part, shown in picked:
                 each = shown.to(x.dtype).repeat(len(x) // len(shown), 1, 1, 1)
@@ -66,9 +72,10 @@ class Controls:
                 down, middle = part.net(latents, timestep, text, each, part.strength, return_dict=False)
                 added = [*down, middle]
                 sums = [one + other for one, other in zip(sums, added, strict=True)] if sums else added
-            return sums[:-1], sums[-1]
+            ours = {"down_block_additional_residuals": tuple(sums[:-1]), "mid_block_additional_residual": sums[-1]}
+            return {**arguments, **ours}
 
-        return self.controlled(residuals)
+        return self.extended(extra)
 
 
 def sigma_at(percent: float, table: SigmaTable) -> float:

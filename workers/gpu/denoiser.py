@@ -19,13 +19,6 @@ Network = Callable[[Tensor, int, Tensor], Tensor]
 network predicts, of the latents' shape. The rows of a group may see each other."""
 
 
-class Besides(Protocol):
-    """What has a part in some calls of a network: ControlNets."""
-
-    def network(self, rows: Sequence[int], sigma: Tensor) -> Network | None:
-        """The network for these rows of the batch at this noise level; None: the one without it."""
-
-
 @dataclass(frozen=True)
 class Guidance:
     """Text conditioning, `[1, tokens, width]` each, and the strength with which the first is preferred."""
@@ -40,6 +33,36 @@ class Guidance:
     def both(self) -> bool:
         """Whether the network is asked for the unconditional prediction."""
         return self.always_both or not math.isclose(self.cfg, 1.0)
+
+
+class Controlled(Protocol):
+    """ControlNets and IP-Adapters, which have a part in calls of the network."""
+
+    def network(self, rows: Sequence[int], sigma: Tensor, negative: Sequence[bool]) -> Network | None:
+        """The network for these rows of the batch at this noise level, called with so many texts, of which some are
+        negative prompts; None: the plain one."""
+
+
+@dataclass(frozen=True)
+class Area:
+    """A further prompt that counts in a part of the picture only."""
+
+    text: Tensor
+    """`[1, tokens, width]`."""
+    weight: Tensor
+    """`[rows, 1, h, w]`; the prompt itself has the weight 1 everywhere."""
+    negative: bool = False
+    """It stands beside the negative prompt."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a denoiser heeds besides latents and prompts; of each row of the batch."""
+
+    concat: Tensor | None = None
+    """For an inpaint model: mask and masked picture, `[rows, 1 + channels, h, w]`."""
+    controls: Controlled | None = None
+    areas: tuple[Area, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,8 +105,7 @@ class Denoiser:
         guidance: Guidance,
         context: Context,
         prediction: Prediction = "epsilon",
-        concat: Tensor | None = None,
-        besides: Besides | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self.table = table
         self.uncond = torch.empty(0)
@@ -93,27 +115,46 @@ class Denoiser:
         self._text = _text(guidance)
         self._context = context
         self._prediction = prediction
-        self._concat = concat
-        self._besides = besides
+        self._beside = beside or Beside()
+        self._areas = [area for area in self._beside.areas if guidance.both or not area.negative]
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """`x`: `[rows, channels, h, w]` float32 with noise of level `sigma`, a number above 0. Returns the like."""
         runs = self._context.runs(len(x))
         results = fused(lambda run: self._clean(x, run, sigma), runs, self._context.fuse)
+        prompts, areas = results[: len(self._text)], results[len(self._text) :]
+        conditional = self._mixed(prompts[-1], areas, negative=False)
         if not self._guidance.both:
-            return results[0]
-        self.uncond, conditional = results
+            return conditional
+        self.uncond = self._mixed(prompts[0], areas, negative=True)
         return self.uncond + self._guidance.cfg * (conditional - self.uncond)
 
+    def _mixed(self, clean: Tensor, areas: Sequence[Tensor], negative: bool) -> Tensor:
+        """The mean of a prompt's clean latents and those of its further prompts, by weight, before guidance."""
+        found = [(area, one) for area, one in zip(self._areas, areas, strict=True) if area.negative == negative]
+        if not found:
+            return clean
+        total = torch.ones_like(clean[:, :1])
+        for area, one in found:
+            clean = clean + one * area.weight
+            total = total + area.weight
+        return clean / total
+
     def _clean(self, x: Tensor, run: range, sigma: Tensor) -> tuple[Tensor, ...]:
-        """The clean latents of a window's rows by each text: negative and positive, or the positive alone."""
+        """The clean latents of a window's rows by each text: negative and positive, or the positive alone; then by
+        each further prompt."""
         rows = slice(run.start, run.stop)
         x = x[rows]
         x_in = x / torch.sqrt(sigma**2 + 1)
-        if self._concat is not None:
-            x_in = torch.cat([x_in, self._concat[rows]], dim=1)
-        network = (self._besides.network(run, sigma) if self._besides else None) or self._network
-        predictions = network(x_in.expand(len(self._text), *x_in.shape), self.table.timestep(sigma), self._text)
+        if self._beside.concat is not None:
+            x_in = torch.cat([x_in, self._beside.concat[rows]], dim=1)
+        controls, timestep = self._beside.controls, self.table.timestep(sigma)
+        prompts = (self._text, (True, False)[-len(self._text) :])
+        called = []
+        for text, negative in (prompts, *((area.text, (area.negative,)) for area in self._areas)):
+            network = (controls.network(run, sigma, negative) if controls else None) or self._network
+            called.append(network(x_in.expand(len(text), *x_in.shape), timestep, text))
+        predictions = called[0] if len(called) == 1 else torch.cat(called)
         if self._prediction == "v_prediction":
             share = 1 / (sigma**2 + 1)
             return tuple(x * share - v * sigma * torch.sqrt(share) for v in predictions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,22 +12,20 @@ from torch import Tensor
 
 from farm.adapters.pictures import lanczos
 from farm.detail.blend import Pixels, to_bytes
-from farm.detail.enhance import enhance, sampler_mask
-from farm.detail.hooks import Chain, KSample
-from farm.detail.resample import Mask, resize_mask
-from farm.domain import hooks as specs
+from farm.detail.enhance import enhance
+from farm.detail.hooks import Chain
+from farm.detail.resample import Mask
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.errors import OutOfMemory, Rejected
 from workers.gpu.batch import Batch, OnStep
-from workers.gpu.control import Control, Controls, shown_at, sigma_at
 from workers.gpu.controlnets import ControlNets
 from workers.gpu.denoiser import Context, Guidance
 from workers.gpu.faults import BadModel, ContextTooLong, NotNumbers
-from workers.gpu.hooks import foretold, open_hooks
 from workers.gpu.models import Model, ModelCache
-from workers.gpu.noise import Streams, clip_streams, crop_streams, initial_noise
-from workers.gpu.sampling import Painter, Sampling, sample, step_count, unsample
+from workers.gpu.noise import Streams, clip_streams, crop_streams
+from workers.gpu.sampling import Painter, Sampling, sample, step_count
+from workers.gpu.steering import Steering, cycles, latent_masks, steering_of
 from workers.gpu.vae import Codec
 
 ROWS_AT_ONCE = 16
@@ -57,9 +55,8 @@ class DiffusionTools:
     """Seeds of one cycle, one per crop -> noise."""
     on_step: Callable[[int], None]
     """Told how many steps of the sampling under way are done."""
-    hooks: Chain[Tensor] = field(default_factory=Chain)
-    controls: Callable[[Tensor], Controls | None] = lambda _: None
-    """What ControlNets do for latents of that size."""
+    steering: Steering = field(default_factory=Steering)
+    """Hooks, ControlNets, further prompts."""
 
     @property
     def factor(self) -> int:
@@ -74,15 +71,14 @@ class DiffusionTools:
         self, latents: Tensor, masks: Sequence[Mask] | None, seeds: Sequence[int], concat: Tensor | None
     ) -> Tensor:
         """One cycle."""
-        mask = None if masks is None else _latent_masks(masks, latents)
+        mask = None if masks is None else latent_masks(masks, latents)
         painters = self.painters
         if concat is not None and mask is not None and painters[0].takes_concat:
             painters = (painters[0].with_concat(mask, concat), *painters[1:])
-        painters = (replace(painters[0], controls=self.controls(latents)), *painters[1:])
-        asked = self.hooks.pre_ksample(parameters_of(self.sampling, painters[0].guidance.cfg, seeds))
-        painters = tuple(painter.with_cfg(asked.cfg) for painter in painters)
-        noise = self.hooks.get_custom_noise(asked, latents)
-        sampling, streams = changed(self.sampling, asked), self.streams(asked.seeds)
+        painters = self.steering.over(painters, latents)
+        sampling, painters, asked = self.steering.asked(self.sampling, painters, seeds)
+        noise = self.steering.hooks.get_custom_noise(asked, latents)
+        streams = self.streams(asked.seeds)
         sampled = sample(latents, painters, sampling, streams, mask, self.on_step, noise)
         if not bool(torch.isfinite(sampled).all()):
             raise NotNumbers("sampling", painters[0].precision)
@@ -123,10 +119,11 @@ class DiffusersEngine:
         try:
             with torch.inference_mode():
                 tools = self._tools(batch, on_step)
-                inpaint = detailer.inpaint_model
-                patches = enhance(batch.crops, tools, lanczos, detailer.cycle, animatediff, inpaint, tools.hooks)
+                inpaint, hooks = detailer.inpaint_model, tools.steering.hooks
+                patches = enhance(batch.crops, tools, lanczos, detailer.cycle, animatediff, inpaint, hooks)
         except OutOfMemory:
             # What was kept for later calls must not stand in the way of a smaller batch.
+            self._controlnets.clear()
             torch.cuda.empty_cache()
             raise
         return [to_bytes(patch) for patch in patches]
@@ -134,34 +131,17 @@ class DiffusersEngine:
     def _tools(self, batch: Batch, on_step: OnStep) -> DiffusionTools:
         folders = [batch.model] if batch.refiner is None else [batch.model, batch.refiner]
         motion = batch.job_type is JobType.ANIMATEDIFF
-        models = [self._models.get(folder, motion) for folder in folders]
+        adapters = tuple(use.model for use in batch.image_prompts)
+        models = [self._models.get(folder, motion, () if n else adapters) for n, folder in enumerate(folders)]
         if len(models) == 2 and models[0].latent_channels != models[1].latent_channels:
             raise BadModel("the refiner's latents have another number of channels", "choose a refiner of the same kind")
         painters = tuple(_painter(model, batch, self._dtype) for model in models)
         sampling, streams = sampling_of(batch.detailer, refined=batch.refiner is not None), streams_of(batch)
-        hooks = _hooks(batch, painters[0], streams)
+        steering = steering_of(batch, models[0], painters[0], streams, self._controlnets)
         tables = [painter.table for painter in painters]
-        asked = parameters_of(sampling, batch.detailer.cfg, ())
-        cycles = [changed(sampling, one) for one in foretold(batch.detailer.hooks, asked, batch.detailer.cycle)]
-        steps = [step_count(one, tables, len(batch.crops), motion) for one in cycles]
-        progress = _Progress(on_step, steps, hooks)
-        controls = self._controls(batch, models[0])
-        return DiffusionTools(models[0].codec, painters, sampling, streams, progress.sampled, hooks, controls)
-
-    def _controls(self, batch: Batch, model: Model) -> Callable[[Tensor], Controls | None]:
-        used = [(number, use) for number, use in enumerate(batch.controls) if use.strength > 0]
-        nets = [self._controlnets.get(use.model, model.control_shape) for _, use in used]
-
-        def sized(latents: Tensor) -> Controls | None:
-            size = latents.shape[-2] * model.codec.factor, latents.shape[-1] * model.codec.factor
-            parts = []
-            for net, (number, use) in zip(nets, used, strict=True):
-                shown = shown_at([crop.controls[number] for crop in batch.crops], size, latents.device)
-                highest, lowest = (sigma_at(percent, model.table) for percent in (use.start_percent, use.end_percent))
-                parts.append(Control(net, use.strength, highest, lowest, shown))
-            return Controls(tuple(parts), model.controlled) if parts else None
-
-        return sized
+        steps = [step_count(one, tables, len(batch.crops), motion) for one in cycles(batch, sampling)]
+        progress = _Progress(on_step, steps, steering.hooks)
+        return DiffusionTools(models[0].codec, painters, sampling, streams, progress.sampled, steering)
 
 
 def sampling_of(detailer: Detailer, refined: bool) -> Sampling:
@@ -175,40 +155,6 @@ def sampling_of(detailer: Detailer, refined: bool) -> Sampling:
         detailer.refiner_ratio if refined else None,
         differential=detailer.noise_mask_feather > 0,
     )
-
-
-def parameters_of(sampling: Sampling, cfg: float, seeds: Sequence[int]) -> KSample:
-    """What hooks may change of a sampling."""
-    names = sampling.sampler_name, sampling.scheduler
-    return KSample(tuple(seeds), sampling.steps, cfg, *names, sampling.denoise)
-
-
-def changed(sampling: Sampling, asked: KSample) -> Sampling:
-    """The sampling as hooks want it."""
-    return replace(
-        sampling,
-        sampler_name=asked.sampler_name,
-        scheduler=asked.scheduler,
-        steps=asked.steps,
-        denoise=asked.denoise,
-    )
-
-
-def _hooks(batch: Batch, painter: Painter, streams: Callable[[Sequence[int]], Streams]) -> Chain[Tensor]:
-    moving = batch.job_type is JobType.ANIMATEDIFF
-
-    def backwards(latents: Tensor, spec: specs.Unsampler, end_at_step: int) -> Tensor:
-        if painter.takes_concat:
-            raise BadModel("the hook `unsampler` cannot run an inpaint model backwards", "leave the hook out")
-        found = [mask for crop in batch.crops if (mask := sampler_mask(crop, moving)) is not None]
-        sampling = Sampling(spec.sampler_name, spec.scheduler, spec.steps, 1.0)
-        masks = _latent_masks(found, latents) if found else None
-        return unsample(latents, painter.with_cfg(spec.cfg), sampling, end_at_step, masks)
-
-    def draw(latents: Tensor, seed: int) -> Tensor:
-        return initial_noise(streams([seed] * len(latents)), latents.shape[1:]).to(latents.device)
-
-    return open_hooks(batch.detailer.hooks, batch.plugins, backwards, draw)
 
 
 def streams_of(batch: Batch) -> Callable[[Sequence[int]], Streams]:
@@ -239,12 +185,6 @@ def _painter(model: Model, batch: Batch, dtype: torch.dtype) -> Painter:
         takes_concat=model.takes_concat,
         precision=str(dtype).removeprefix("torch."),
     )
-
-
-def _latent_masks(masks: Sequence[Mask], latents: Tensor) -> Tensor:
-    height, width = latents.shape[-2:]
-    scaled = np.stack([resize_mask(mask, width, height) for mask in masks])
-    return torch.from_numpy(scaled)[:, None].to(latents.device)
 
 
 class _Progress:

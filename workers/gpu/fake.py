@@ -64,17 +64,32 @@ class FakeEngine:
 def _patch(crop: CropInput, batch: Batch) -> Plane:
     detailer = batch.detailer
     pixels = np.asarray(crop.pixels, dtype=np.float32)
-    tint = (np.frombuffer(_digest(_words(batch))[:3], dtype=np.uint8).astype(np.float32) / 255 - 0.5) * 2 * TINT
-    change = SHARPEN * (pixels - _mean_of_neighbors(pixels)) + tint + _grain(crop, batch)
+    change = SHARPEN * (pixels - _mean_of_neighbors(pixels)) + _tint(_words(batch)) + _grain(crop, batch)
     for use, picture in zip(batch.controls, crop.controls, strict=True):
-        rows, columns = (
-            np.arange(side) * seen // side for side, seen in zip(pixels.shape, picture.shape[:2], strict=False)
-        )
-        change = change + np.float32(CONTROL * use.strength) * (picture[rows][:, columns] - np.float32(0.5))
+        change = change + np.float32(CONTROL * use.strength) * (_spread(picture, pixels) - np.float32(0.5))
+    for seen, picture in zip(batch.image_prompts, crop.references, strict=True):
+        change = change + np.float32(CONTROL * seen.weight) * (picture.mean(axis=(0, 1)) - np.float32(0.5))
+    for further, mask in zip(batch.conditionings, crop.conditionings, strict=True):
+        share = np.float32(further.strength) * _spread(mask, pixels)[..., None]
+        change = change + _tint(repr((further.prompt, further.negative))) * share / (1 + share)
     if crop.noise_mask is not None:
         change = change * np.asarray(crop.noise_mask, dtype=np.float32)[..., None]
     changed: Plane = np.clip(pixels + np.float32(detailer.denoise) * change, 0, 1)
     return changed
+
+
+def _tint(words: str) -> Plane:
+    """`[3]` in ±TINT."""
+    shares = np.frombuffer(_digest(words)[:3], dtype=np.uint8).astype(np.float32) / 255
+    tint: Plane = ((shares - 0.5) * 2 * TINT).astype(np.float32)
+    return tint
+
+
+def _spread(plane: Plane, over: Plane) -> Plane:
+    """A picture or a mask of any size, as the nearest pixels at another's size."""
+    rows, columns = (np.arange(over.shape[axis]) * plane.shape[axis] // over.shape[axis] for axis in (0, 1))
+    spread: Plane = plane[rows][:, columns]
+    return spread
 
 
 def _words(batch: Batch) -> str:
@@ -92,13 +107,11 @@ def _digest(words: str) -> bytes:
 
 def _grain(crop: CropInput, batch: Batch) -> Plane:
     """`[h, w, 3]` in ±GRAIN, drawn at the sampling size in coarse grains and spread over the crop."""
-    height, width = np.asarray(crop.pixels).shape[:2]
     frame = _noise_frame(crop, batch.job_type, batch.detailer)
     seed = int.from_bytes(_digest(repr((crop.seed, frame)))[:16], "big")
     columns, rows = (max(1, side // GRAIN_PIXELS) for side in crop.size)
     drawn = np.random.default_rng(seed).random((rows, columns, 3), dtype=np.float32)
-    spread = drawn[np.arange(height) * rows // height][:, np.arange(width) * columns // width]
-    grain: Plane = (spread - np.float32(0.5)) * np.float32(2 * GRAIN)
+    grain: Plane = (_spread(drawn, np.asarray(crop.pixels)) - np.float32(0.5)) * np.float32(2 * GRAIN)
     return grain
 
 

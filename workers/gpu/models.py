@@ -23,7 +23,8 @@ from workers.gpu.conditioning import TextEncoder
 from workers.gpu.controlnets import control_shape
 from workers.gpu.denoiser import Network, Prediction
 from workers.gpu.faults import BadModel, memory_errors
-from workers.gpu.networks import Residuals, motion_network, norm_per_frame, still_network
+from workers.gpu.image_prompts import Adapters
+from workers.gpu.networks import Extra, motion_network, norm_per_frame, still_network
 from workers.gpu.sigmas import SigmaTable, betas_of
 from workers.gpu.vae import Codec
 
@@ -58,10 +59,13 @@ class Model:
     """The UNet wants a mask and a masked picture besides the latents: an inpaint model."""
     longest_context: int | None
     """Frames that the motion module sees at the most; None: there is none, frames do not see each other."""
-    controlled: Callable[[Residuals], Network]
-    """The network with what ControlNets add to it."""
+    extended: Callable[[Extra], Network]
+    """The network, called with further arguments of the UNet."""
     control_shape: tuple[object, ...]
     """What a ControlNet must have in common with the UNet."""
+    unet: Any
+    adapters: Adapters | None = None
+    """IP-Adapters that the UNet was loaded with; then it wants pictures in every call."""
 
 
 class ModelCache:
@@ -77,29 +81,30 @@ class ModelCache:
             library.set_verbosity_error()
             library.disable_progress_bar()
 
-    def get(self, folder: Path, motion: bool) -> Model:
+    def get(self, folder: Path, motion: bool, adapters: tuple[Path, ...] = ()) -> Model:
         """The model in `folder`, loaded if it is not in memory or its files have changed.
 
         Args:
             motion: with the motion module, if the folder has one.
+            adapters: folders of IP-Adapters to load it with.
         Raises:
             BadModel: with what is wrong with the folder.
             OutOfMemory.
         """
         motion = motion and (folder / MOTION_FOLDER).is_dir()
-        key = (motion, *_fingerprint(folder))
+        key = (motion, *_fingerprint(folder), *(_fingerprint(adapter) for adapter in adapters))
         if key not in self._models:
             while len(self._models) >= self._room:
                 self._models.popitem(last=False)
-            self._models[key] = self._load(folder, motion)
+            self._models[key] = self._load(folder, motion, adapters)
         self._models.move_to_end(key)
         return self._models[key]
 
-    def _load(self, folder: Path, motion: bool) -> Model:
+    def _load(self, folder: Path, motion: bool, adapters: tuple[Path, ...]) -> Model:
         with _load_errors(folder):
             try:
                 with memory_errors(f"load the model {folder.name}"):
-                    return load_model(folder, motion, self._device, self._dtype)
+                    return load_model(folder, motion, self._device, self._dtype, adapters)
             except OutOfMemory:
                 if not self._models:
                     raise
@@ -107,10 +112,12 @@ class ModelCache:
             self._models.clear()
             torch.cuda.empty_cache()
             with memory_errors(f"load the model {folder.name}"):
-                return load_model(folder, motion, self._device, self._dtype)
+                return load_model(folder, motion, self._device, self._dtype, adapters)
 
 
-def load_model(folder: Path, motion: bool, device: torch.device, dtype: torch.dtype) -> Model:
+def load_model(
+    folder: Path, motion: bool, device: torch.device, dtype: torch.dtype, adapters: tuple[Path, ...] = ()
+) -> Model:
     """Reads a folder; safetensors only, nothing but local files."""
     about = FarmFile.model_validate(_document(folder / "farm.json", {}))
     scheduler = _document(folder / "scheduler" / "scheduler_config.json", None)
@@ -129,6 +136,7 @@ def load_model(folder: Path, motion: bool, device: torch.device, dtype: torch.dt
         longest = int(adapter.config.motion_max_seq_length)
     if original_motion:
         norm_per_frame(unet)
+    laid = Adapters(unet, adapters, device, dtype) if adapters else None
     unet = unet.to(device).eval().requires_grad_(False)
     as_network = motion_network if motion else still_network
     return Model(
@@ -140,8 +148,10 @@ def load_model(folder: Path, motion: bool, device: torch.device, dtype: torch.dt
         latent_channels=int(vae.config.latent_channels),
         takes_concat=takes_concat,
         longest_context=longest,
-        controlled=lambda residuals: as_network(unet, residuals),
+        extended=lambda extra: as_network(unet, extra),
         control_shape=shape,
+        unet=unet,
+        adapters=laid,
     )
 
 

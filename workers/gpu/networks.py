@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from workers.gpu.denoiser import Network
 from workers.gpu.faults import memory_errors
 
-Residuals = Callable[[Tensor, Tensor, Tensor], tuple[list[Tensor], Tensor]]
-"""What ControlNets add to a UNet's way down and to its middle, for latents `[groups * rows, channels, h, w]`, timestep
-and text as the UNet is given them."""
+Extra = Callable[[Tensor, Tensor, Tensor], dict[str, Any]]
+"""Further arguments of a UNet, for latents `[groups * rows, channels, h, w]`, timestep and text as it is given them."""
 
 
-def still_network(unet: Any, residuals: Residuals | None = None) -> Network:  # noqa: ANN401  diffusers is untyped
+def still_network(unet: Any, extra: Extra | None = None) -> Network:  # noqa: ANN401  diffusers is untyped
     """A UNet2DConditionModel: rows do not see each other."""
 
     def predict(x: Tensor, timestep: int, text: Tensor) -> Tensor:
@@ -25,7 +24,7 @@ def still_network(unet: Any, residuals: Residuals | None = None) -> Network:  # 
         flat, texts = x.flatten(0, 1).to(unet.dtype), text.to(unet.dtype).repeat_interleave(rows, dim=0)
         time = _timestep(timestep, x)
         with memory_errors("run the UNet"):
-            added = _added(residuals, flat, time, texts)
+            added = extra(flat, time, texts) if extra else {}
             predicted = unet(flat, time, encoder_hidden_states=texts, return_dict=False, **added)[0]
         result: Tensor = predicted.float().unflatten(0, (groups, rows))
         return result
@@ -33,7 +32,7 @@ def still_network(unet: Any, residuals: Residuals | None = None) -> Network:  # 
     return predict
 
 
-def motion_network(unet: Any, residuals: Residuals | None = None) -> Network:  # noqa: ANN401  diffusers is untyped
+def motion_network(unet: Any, extra: Extra | None = None) -> Network:  # noqa: ANN401  diffusers is untyped
     """A UNetMotionModel: the rows of a group are frames, which see each other."""
 
     def predict(x: Tensor, timestep: int, text: Tensor) -> Tensor:
@@ -41,20 +40,12 @@ def motion_network(unet: Any, residuals: Residuals | None = None) -> Network:  #
         clip, texts = x.transpose(1, 2).to(unet.dtype), text.to(unet.dtype).repeat_interleave(frames, dim=0)
         time = _timestep(timestep, x)
         with memory_errors("run the UNet with its motion module"):
-            added = _added(residuals, x.flatten(0, 1).to(unet.dtype), time, texts)
+            added = extra(x.flatten(0, 1).to(unet.dtype), time, texts) if extra else {}
             predicted = unet(clip, time, encoder_hidden_states=texts, return_dict=False, **added)[0]
         result: Tensor = predicted.float().transpose(1, 2)
         return result
 
     return predict
-
-
-def _added(residuals: Residuals | None, flat: Tensor, time: Tensor, texts: Tensor) -> dict[str, Any]:
-    """The UNet's arguments for what ControlNets add."""
-    if residuals is None:
-        return {}
-    down, middle = residuals(flat, time, texts)
-    return {"down_block_additional_residuals": tuple(down), "mid_block_additional_residual": middle}
 
 
 def _timestep(timestep: int, like: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from farm.detail.step_plan import Route, Stage, step_plan
 from workers.gpu.control import Controls
-from workers.gpu.denoiser import Context, Denoiser, Guidance, Network, NoiseMask, Prediction, RunModel
+from workers.gpu.denoiser import Area, Beside, Context, Denoiser, Guidance, Network, NoiseMask, Prediction, RunModel
 from workers.gpu.faults import TooManySteps
 from workers.gpu.noise import SamplerNoise, Streams, initial_noise, reseeded
 from workers.gpu.samplers.registry import (
@@ -69,12 +69,14 @@ class Painter:
     """Taken off latents before they are scaled."""
     takes_concat: bool = False
     """An inpaint model: it wants a mask and a masked picture besides."""
-    concat: Tensor | None = None
-    """These, `[rows, 1 + channels, h, w]`, once they are known."""
     precision: str = "float32"
     """What the network computes in."""
+    concat: Tensor | None = None
+    """Mask and masked picture, `[rows, 1 + channels, h, w]`, once they are known."""
     controls: Controls | None = None
     """ControlNets, once it is known how large what they are shown must be."""
+    areas: tuple[Area, ...] = ()
+    """Further prompts, once the latents' size is known."""
 
     def with_concat(self, mask: Tensor, masked: Tensor) -> Painter:
         """The same for an inpaint model, shown `mask` and the encoder's latents of the masked picture."""
@@ -87,7 +89,8 @@ class Painter:
     def only(self, rows: slice) -> Painter:
         """The same for some of the rows."""
         concat = None if self.concat is None else self.concat[rows]
-        return replace(self, concat=concat, controls=self.controls and self.controls.only(rows))
+        areas = tuple(replace(area, weight=area.weight[rows]) for area in self.areas)
+        return replace(self, concat=concat, controls=self.controls and self.controls.only(rows), areas=areas)
 
     def scaled(self, latents: Tensor) -> Tensor:
         """The encoder's latents, as the network sees them."""
@@ -100,8 +103,8 @@ class Painter:
     def denoiser(self, sampler_name: str) -> Denoiser:
         """D(x, sigma) for that sampler."""
         guidance = replace(self.guidance, always_both=needs_uncond(sampler_name))
-        concat, controls = self.concat, self.controls
-        return Denoiser(self.network, self.table, guidance, self.context, self.prediction, concat, controls)
+        beside = Beside(self.concat, self.controls, self.areas)
+        return Denoiser(self.network, self.table, guidance, self.context, self.prediction, beside)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from farm.errors import Damaged, Unavailable
 from farm.service.documents import compact
 from workers.context import StepResult, Task, Tools
 from workers.gpu.batch import Batch
-from workers.steps.controls import control_members, control_pictures, control_uses
+from workers.steps.controls import conditioning_uses, control_members, control_uses, image_prompt_uses, steered
 from workers.steps.hooked import Hooked, frame_patch, hooked, preview_pictures
 from workers.steps.plan import load_masks
 
@@ -140,16 +140,16 @@ def load(task: Task, tools: Tools) -> Loaded:
                 prompt=crop.prompt,
             )
         )
-    shown = control_pictures(tools, task.job, source, detail, inputs)
-    inputs = [replace(crop, controls=pictures) for crop, pictures in zip(inputs, shown, strict=True)]
     batch = Batch(
         job_type=task.job.type,
         detailer=detailer,
-        crops=tuple(inputs),
+        crops=steered(tools, task.job, source, detail, inputs),
         model=tools.model(task.job.model.hash),
         refiner=tools.model(task.job.refiner.hash) if task.job.refiner else None,
         clip_frames=task.job.input.frames,
         controls=control_uses(tools, source),
+        image_prompts=image_prompt_uses(tools, source),
+        conditionings=conditioning_uses(source),
     )
     pasted = tuple(reader.paste_mask(crop, detailer.feather) for crop in detail.crops)
     return Loaded(detail, batch, pasted, hooked(task, tools, detail, detailer.hooks, frames, pasted))

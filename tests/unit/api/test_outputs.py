@@ -145,6 +145,13 @@ def test_pictures_of_single_segments_are_listed_by_folder(client: TestClient, jo
     assert client.get(here, params={"folder": "../x"}).status_code == 422
 
 
+def test_a_preview_is_shown_as_the_picture_that_it_is(client: TestClient, job: str, world: World) -> None:
+    world.blobs.put(keys.job(job, "preview/0001_face_0.webp"), b"RIFF")
+    listed = client.get(f"/api/v1/jobs/{job}/files", params={"folder": "preview"}).json()["items"]
+    shown = client.get(listed[0]["url"])
+    assert (shown.content, shown.headers["content-type"]) == (b"RIFF", "image/webp")
+
+
 def test_a_file_is_sent_whole_or_in_a_range(client: TestClient, job: str, world: World) -> None:
     world.blobs.put(keys.job(job, "video.mp4"), b"0123456789")
     here = f"/api/v1/jobs/{job}/outputs/video.mp4"

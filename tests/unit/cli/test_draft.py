@@ -83,8 +83,10 @@ def test_paths_are_handed_in_and_farm_addresses_are_left_alone() -> None:
 def test_control_pictures_are_handed_in_with_their_segment() -> None:
     draft = job()
     draft["segments"][0]["controlnets"] = [{"model": "depth", "image": "depth/"}, {"model": "canny"}]
+    draft["segments"][0]["conditionings"] = [{"prompt": "a hat", "mask": "hat.png"}]
     request = addressed(rooted(draft, PurePath("/shots")), media, model)
-    assert [net.image for net in request.segments[0].controlnets] == ["upload:face, control:/shots/depth", None]
+    assert [net.image for net in request.segments[0].controlnets] == ["upload:face, image:/shots/depth", None]
+    assert request.segments[0].conditionings[0].mask == "upload:face, mask:/shots/hat.png"
 
 
 def test_a_wrong_field_is_found_before_any_file_is_sent() -> None:

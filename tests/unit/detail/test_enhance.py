@@ -8,7 +8,16 @@ import pytest
 from numpy.typing import NDArray
 
 from farm.detail.blend import Pixels, from_bytes, to_bytes
-from farm.detail.enhance import CropInput, crop_seed, enhance, inpaint_pixels, noise_mask, sampler_mask
+from farm.detail.box import Box
+from farm.detail.enhance import (
+    CropInput,
+    conditioning_mask,
+    crop_seed,
+    enhance,
+    inpaint_pixels,
+    noise_mask,
+    sampler_mask,
+)
 from farm.detail.resample import Mask, resize_mask
 from farm.errors import CropTooSmall
 
@@ -113,3 +122,13 @@ def test_what_an_inpaint_model_is_shown_is_cut_to_whole_latent_pixels_in_the_mid
 def test_a_crop_without_a_latent_pixel_is_refused() -> None:
     with pytest.raises(CropTooSmall):
         enhance([_crop(size=(100, 7))], _Tools(), _resize)
+
+
+def test_a_further_prompts_mask_is_cut_at_the_crop_with_columns_scaled_by_heights_as_the_node_does() -> None:
+    mask = np.arange(40 * 60, dtype=np.float32).reshape(40, 60)
+    assert np.array_equal(conditioning_mask(mask, Box(5, 10, 25, 30), (40, 60)), mask[10:30, 5:25])
+    taller = conditioning_mask(mask, Box(10, 4, 31, 12), (20, 60))
+    assert np.array_equal(taller, mask[4:12, 20:60])
+    halves = conditioning_mask(mask, Box(5, 7, 13, 15), (80, 120))
+    assert np.array_equal(halves, mask[4:8, 2:6])  # 2.5, 3.5, 6.5, 7.5: halves go to the even number
+    assert not conditioning_mask(mask, Box(50, 0, 60, 10), (10, 60)).any()

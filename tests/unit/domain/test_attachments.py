@@ -31,10 +31,14 @@ def _media(uri: str) -> Media:
     return MEDIA[uri]
 
 
+def _model(name: str) -> ModelRef:
+    return ModelRef(name=name, hash=f"hash of {name}")
+
+
 def _attached(packages: Packages | None = None, **segment: Any) -> Source:  # noqa: ANN401 - fields of a segment
     asked = SegmentRequest.model_validate({"name": "face", "mask": "one", **segment})
     parameters = {name: getattr(asked, name) for name in ("wildcard", "hooks")}
-    lookup = Lookup(_media, lambda name: ModelRef(name=name, hash=f"hash of {name}"), packages or Packages())
+    lookup = Lookup(_media, _model, _model, packages or Packages())
     return attached(source("face", **parameters), asked, CLIP, (4, 12), lookup)
 
 
@@ -60,6 +64,31 @@ def test_controlnets_are_completed_in_order_and_those_of_strength_zero_left_out(
     assert found.looks_at == (("frame", MEDIA["each"].brief()),)
 
 
+def test_further_prompts_are_completed_and_looked_at_after_the_control_pictures() -> None:
+    found = _attached(
+        controlnets=[{"model": "depth", "image": "one"}],
+        conditionings=[
+            {"prompt": "a hat", "mask": "each", "strength": 2},
+            {"prompt": "off", "mask": "one", "strength": 0},
+            {"prompt": "fog", "mask": "range", "negative": True},
+        ],
+        image_prompts=[{"model": "ip", "image": "odd", "weight": 0}, {"model": "ip", "image": "range", "weight": 0.4}],
+    )
+    assert [(one.model.hash, one.weight, one.context_crop_factor) for one in found.image_prompts] == [
+        ("hash of ip", 0.4, 1.2)
+    ]
+    assert [(one.prompt, one.strength, one.negative) for one in found.conditionings] == [
+        ("a hat", 2.0, False),
+        ("fog", 1.0, True),
+    ]
+    assert [(use, media.name) for use, media in found.looks_at] == [
+        ("frame", "one"),
+        ("frame", "range"),
+        ("mask", "each"),
+        ("mask", "range"),
+    ]
+
+
 @pytest.mark.parametrize("uri", ["one", "each", "range"])
 def test_control_pictures_may_be_one_for_all_one_per_frame_or_one_per_frame_of_the_range(uri: str) -> None:
     assert _attached(controlnets=[{"model": "depth", "image": uri}]).controls
@@ -72,6 +101,8 @@ def test_control_pictures_may_be_one_for_all_one_per_frame_or_one_per_frame_of_t
         ({"controlnets": [{"model": "d", "image": "segs"}]}, "is a SEGS document; give a picture"),
         ({"controlnets": [{"model": "d", "image": "gone"}]}, "no upload 'gone'"),
         ({"controlnets": [{"model": "d", "preprocessor": "depth"}]}, "no preprocessor 'depth' .* none, canny"),
+        ({"image_prompts": [{"model": "ip", "image": "odd"}]}, "IP-Adapter 'ip': 'odd' has 7 frames"),
+        ({"conditionings": [{"prompt": "a hat", "mask": "odd"}]}, "conditioning 'a hat': 'odd' has 7 frames"),
         ({"hooks": [{"kind": "plugin", "name": "soften"}]}, "no hook 'soften'"),
         ({"hooks": [{"kind": "unsampler", "scheduler": "karas"}]}, "no scheduler 'karas'"),
         ({"wildcard": "[SEP:x]"}, "in a text"),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from farm.domain.control import Canny
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.hooks import DenoiseSchedule, Hook, OrderedFilter, PluginHook, Preview
+from farm.domain.job import Conditioning, Control, ImagePrompt, ModelRef
 from farm.domain.task_keys import ALWAYS_IN_KEY, NOT_IN_KEY, detailer_part
+from tests.jobs import media
 from tests.unit.domain.layouts import Layout
 
 FIRST_KEYS = {
@@ -52,3 +57,46 @@ def test_a_hooks_parameters_and_version_are_in_the_key() -> None:
     ]
     parts = [str(detailer_part(Detailer(hooks=(hook,)))) for hook in hooks]
     assert len(set(parts)) == len(parts)
+
+
+def test_what_steers_a_segment_is_in_the_key_and_its_names_are_not() -> None:
+    def key(**source: object) -> str:
+        layout = Layout(3)
+        layout.job = layout.job.model_copy(
+            update={"sources": (layout.job.sources[0].model_copy(update=source), *layout.job.sources[1:])}
+        )
+        return layout.plan().plan.tasks[0].key
+
+    def net(model_hash: str = "a", name: str = "n", **values: Any) -> dict[str, object]:  # noqa: ANN401 - of Control
+        return {"controls": (Control(model=ModelRef(name=name, hash=model_hash), **values),)}
+
+    def prompt(text: str = "hat", mask: str = "m", **values: Any) -> dict[str, object]:  # noqa: ANN401 - likewise
+        return {"conditionings": (Conditioning(prompt=text, mask=media(mask), **values),)}
+
+    def picture(model_hash: str = "a", image: str = "i", **values: Any) -> dict[str, object]:  # noqa: ANN401 - likewise
+        model = ModelRef(name="n", hash=model_hash)
+        return {"image_prompts": (ImagePrompt(model=model, image=media(image), **values),)}
+
+    different = [
+        {},
+        net(),
+        net("b"),
+        net(strength=0.5),
+        net(end_percent=0.5),
+        net(preprocessor=Canny()),
+        net(image=media("x")),
+        prompt(),
+        prompt("cap"),
+        prompt(strength=2),
+        prompt(negative=True),
+        picture(),
+        picture("b"),
+        picture(weight=0.5),
+        picture(context_crop_factor=None),
+    ]
+    keys = [key(**source) for source in different]
+    assert len(set(keys)) == len(keys)
+    assert key(**net(name="other")) == key(**net())
+    # Their pixels are named by the crops.
+    assert key(**prompt(mask="other")) == key(**prompt())
+    assert key(**picture(image="other")) == key(**picture())

@@ -1,4 +1,4 @@
-"""ControlNets: what they are shown, when they act, and that a row's result is its own."""
+"""ControlNets and further prompts: what they are shown, when and where they act, and that a row's result is its own."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from farm.detail.enhance import CropInput
 from farm.domain.detailer import Detailer, JobType
 from tests.unit.gpu.demo import FOLDER
 from tests.unit.gpu.tiny import save_control_net, save_narrow_net
-from workers.gpu.batch import Batch, ControlUse
+from workers.gpu.batch import Batch, ConditioningUse, ControlUse
 from workers.gpu.control import ALWAYS, Control, Controls, shown_at, sigma_at
-from workers.gpu.denoiser import Context, Denoiser, Guidance
+from workers.gpu.denoiser import Beside, Context, Denoiser, Guidance
 from workers.gpu.engine import Engine, open_engine
 from workers.gpu.faults import BadModel
-from workers.gpu.networks import Residuals
+from workers.gpu.networks import Extra
 from workers.gpu.sigmas import SigmaTable, betas_of
 
 TABLE = SigmaTable(betas_of({}))
@@ -60,10 +60,11 @@ class Net:
         return [x * 0 + mean], x * 0 + 2 * mean
 
 
-def _controlled(residuals: Residuals) -> object:
+def _controlled(extra: Extra) -> object:
     def network(x: Tensor, timestep: int, text: Tensor) -> Tensor:
-        down, middle = residuals(x.flatten(0, 1), torch.tensor(timestep), text)
-        return x[:, :, :4] * 0 + (down[0] + middle).reshape(*x.shape[:2], 4, *x.shape[3:])
+        added = extra(x.flatten(0, 1), torch.tensor(timestep), text)
+        total = added["down_block_additional_residuals"][0] + added["mid_block_additional_residual"]
+        return x[:, :, :4] * 0 + torch.as_tensor(total).reshape(*x.shape[:2], 4, *x.shape[3:])
 
     return network
 
@@ -77,7 +78,7 @@ def _denoised(parts: tuple[Control, ...], sigma: float, motion: bool = False) ->
     controls = Controls(parts, _controlled)  # type: ignore[arg-type]  # a network that mypy takes for an object
     guidance = Guidance(torch.zeros((1, 77, 2)), torch.zeros((1, 77, 2)), 2.0)
     context = Context(2, 1, "flat", motion=True) if motion else Context(2)
-    denoiser = Denoiser(lambda x, t, text: x * 0, TABLE, guidance, context, besides=controls)
+    denoiser = Denoiser(lambda x, t, text: x * 0, TABLE, guidance, context, beside=Beside(controls=controls))
     return denoiser(torch.zeros((3, 4, 2, 2)), torch.tensor(sigma))
 
 
@@ -167,3 +168,28 @@ def test_a_net_of_another_kind_and_a_folder_that_is_none_are_refused(tmp_path: P
         _patches(ControlUse(FOLDER, 1.0, 0, 1))
     with pytest.raises(BadModel, match="made for another kind of model"):
         _patches(ControlUse(save_narrow_net(tmp_path), 1.0, 0, 1))
+
+
+def _prompted(*uses: ConditioningUse, masks: tuple[NDArray[np.float32], ...] = (), cfg: float = 4) -> NDArray[np.uint8]:
+    crop = CropInput(PICTURE, None, (64, 40), 3, 0, conditionings=masks)
+    detailer = Detailer(steps=2, cfg=cfg, denoise=0.6, prompt="sharp", negative="gray")
+    batch = Batch(JobType.MASK, detailer, (crop,), FOLDER, None, 1, conditionings=uses)
+    return _engine().detail(batch, lambda step, steps: None)[0]
+
+
+def test_a_further_prompt_acts_where_its_mask_is_white_and_by_its_strength() -> None:
+    plain = _prompted()
+    white, black = np.ones((7, 9), dtype=np.float32), np.zeros((4, 4), dtype=np.float32)
+    use = ConditioningUse("blurry", 1.0)
+    assert np.array_equal(_prompted(use, masks=(black,)), plain)
+    assert not np.array_equal(_prompted(use, masks=(white,)), plain)
+    assert not np.array_equal(_prompted(use, masks=(white,)), _prompted(ConditioningUse("blurry", 5.0), masks=(white,)))
+    away = ConditioningUse("blurry", 1.0, negative=True)
+    assert not np.array_equal(_prompted(away, masks=(white,)), _prompted(use, masks=(white,)))
+    assert np.array_equal(_prompted(away, masks=(white,), cfg=1), _prompted(cfg=1))
+
+
+def test_the_segments_own_prompt_as_a_further_one_changes_nothing() -> None:
+    use = ConditioningUse("sharp", 3.0)
+    levels = np.abs(_prompted(use, masks=(np.ones((7, 9), dtype=np.float32),)).astype(int) - _prompted())
+    assert levels.max() <= 1

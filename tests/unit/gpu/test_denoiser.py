@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from workers.gpu.denoiser import Context, Denoiser, Guidance, NoiseMask, RunModel
+from workers.gpu.denoiser import Area, Beside, Context, Denoiser, Guidance, NoiseMask, RunModel
 from workers.gpu.schedules import schedule
 from workers.gpu.sigmas import SigmaTable, betas_of
 
@@ -87,8 +87,26 @@ def test_v_prediction() -> None:
 def test_an_inpaint_model_is_shown_mask_and_picture_beside_each_row() -> None:
     network = Network()
     concat = torch.zeros((3, 5, 8, 8))
-    Denoiser(network, TABLE, Guidance(POSITIVE, NEGATIVE, 2.0), Context(2), concat=concat)(X, SIGMA)
+    Denoiser(network, TABLE, Guidance(POSITIVE, NEGATIVE, 2.0), Context(2), beside=Beside(concat))(X, SIGMA)
     assert [shape for shape, _, _ in network.calls] == [(2, 2, 9, 8, 8), (2, 1, 9, 8, 8)]
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+@pytest.mark.parametrize("context", [Context(2), Context(2, 1, "pyramid", motion=True)])
+def test_further_prompts_count_by_their_weight_beside_the_one_they_stand_beside(cfg: float, context: Context) -> None:
+    network = Network()
+    weight = torch.zeros((3, 1, 8, 8))
+    weight[1, :, :, 4:] = 3.0
+    areas = (Area(torch.full((1, 154, 2), 4.0), weight), Area(torch.full((1, 77, 2), 7.0), weight, negative=True))
+    guidance = Guidance(POSITIVE, NEGATIVE, cfg)
+    denoiser = Denoiser(network, TABLE, guidance, context, beside=Beside(areas=areas))
+    found = denoiser(X, SIGMA)
+    share = weight / (1 + weight)
+    positive, negative = (
+        _clean(text) * (1 - share) + _clean(other) * share for text, other in ((2.0, 4.0), (1.0, 7.0))
+    )
+    assert torch.allclose(found, negative + cfg * (positive - negative), atol=1e-4)
+    assert len(network.calls) == 2 * (2 if cfg == 1 else 3)
 
 
 def _masked(mask: Tensor, differential: bool = False) -> tuple[RunModel, Tensor, Tensor]:

@@ -166,11 +166,13 @@ def test_a_model_that_does_not_fit_beside_others_takes_their_place(
     tries: list[bool] = []
     real = models.load_model
 
-    def scarce(folder: Path, motion: bool, device: torch.device, dtype: torch.dtype) -> models.Model:
+    def scarce(
+        folder: Path, motion: bool, device: torch.device, dtype: torch.dtype, adapters: tuple[Path, ...]
+    ) -> models.Model:
         tries.append(motion)
         if len(tries) == 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
-        return real(folder, motion, device, dtype)
+        return real(folder, motion, device, dtype, adapters)
 
     monkeypatch.setattr(models, "load_model", scarce)
     cache.get(folder, False)

@@ -7,8 +7,8 @@ from torch import Tensor
 from farm.domain.sampling_names import UnknownSampler
 from workers.gpu.denoiser import Context, Guidance
 from workers.gpu.faults import TooManySteps
-from workers.gpu.noise import clip_streams, crop_streams
-from workers.gpu.sampling import Painter, Sampling, sample, step_count
+from workers.gpu.noise import clip_streams, crop_streams, initial_noise
+from workers.gpu.sampling import Painter, Sampling, parts, sample, step_count
 from workers.gpu.sigmas import SigmaTable, betas_of
 
 TABLE = SigmaTable(betas_of({}))
@@ -83,6 +83,47 @@ def test_a_refiner_runs_the_last_steps() -> None:
     other = sample(LATENTS, [_painter(), _painter(0.5)], sampling, streams)
     assert torch.allclose(same, alone, atol=1e-5)
     assert not torch.allclose(other, alone, atol=1e-2)
+
+
+def _spied(seen: list[Tensor]) -> Painter:
+    def network(x: Tensor, timestep: int, text: Tensor) -> Tensor:
+        seen.append(x[0])
+        return 0.9 * x
+
+    return Painter(network, TABLE, 1.0, Guidance(TEXT, TEXT, 1.0), Context(16))
+
+
+@pytest.mark.parametrize("route", ["ksampler", "impact"])
+def test_the_refiner_is_handed_the_noisy_latent_inside_the_mask_and_the_clean_one_outside(route: str) -> None:
+    mask, streams = torch.zeros((3, 1, 8, 8)), crop_streams([5, 6, 7])
+    mask[..., 4:] = 1
+    base: list[Tensor] = []
+    refiner: list[Tensor] = []
+    sampling = _sampling(route=route, refiner_ratio=0.5)
+    result = sample(LATENTS, [_spied(base), _spied(refiner)], sampling, streams, mask)
+    assert (len(base), len(refiner)) == (3, 3)
+    level = parts(sampling, [TABLE, TABLE])[1].sigmas[0]
+    first = refiner[0] * torch.sqrt(level**2 + 1)
+    # No noise is added again: outside the mask the clean latent stands where noise is expected.
+    assert torch.allclose(first[..., :4], LATENTS[..., :4], atol=1e-5)
+    assert not torch.allclose(first[..., 4:], LATENTS[..., 4:], atol=0.2)
+    alone = sample(LATENTS, [_spied([])], _sampling(route="impact"), streams, mask)
+    assert torch.allclose(result[..., 4:], alone[..., 4:], atol=1e-4)
+    assert torch.allclose(result[..., :4], LATENTS[..., :4], atol=1e-5)
+
+
+def test_a_refiner_that_runs_all_steps_adds_the_noise_itself() -> None:
+    streams = crop_streams([5, 6, 7])
+    result = sample(LATENTS, [_painter(0.0), _painter()], _sampling(refiner_ratio=1.0), streams)
+    assert torch.allclose(result, sample(LATENTS, [_painter()], _sampling(route="impact"), streams), atol=1e-5)
+
+
+def test_noise_of_ones_own_takes_the_place_of_the_streams() -> None:
+    streams, others = crop_streams([5, 6, 7]), crop_streams([1, 2, 3])
+    noise = initial_noise(streams, LATENTS.shape[1:])
+    for name in ("euler", "dpm_adaptive"):
+        expected = sample(LATENTS, [_painter()], _sampling(name), streams)
+        assert torch.equal(sample(LATENTS, [_painter()], _sampling(name), others, noise=noise), expected)
 
 
 def test_a_refiner_without_steps_changes_nothing() -> None:
