@@ -200,11 +200,6 @@ class Runner:
             return
         self._follow(lease, ended)
 
-    def hand_back(self, lease: Lease) -> None:
-        """Return a lease that was not worked on; it costs no attempt."""
-        self.heartbeat.release(lease)
-        self._follow(lease, self.farm.ledger.fail(lease, Outcome.INTERRUPTED, "handed back", 0.0))
-
     def _delay(self, lease: Lease, error: BaseException) -> float:
         if judge(error)[0] is Outcome.INTERRUPTED:
             return OUTAGE_S

@@ -13,7 +13,7 @@ from farm.adapters.stores import open_store
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.ports import Blobs, Queue
 from farm.service.farm import Farm, Outside
-from farm.settings import MissingSetting, Settings
+from farm.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,10 @@ def connect(settings: Settings, patience_s: float = 0.0) -> Connected:
     Args:
         patience_s: seconds for which calls ride out an outage of Redis; 0 for whoever answers to a person.
     """
-    if settings.redis_url is None:
-        raise MissingSetting("redis_url", "redis://:password@host:6379/0")
+    redis_url = settings.require_redis_url()
     blobs = open_store(settings.store_uri(), settings)
-    ledger = RedisLedger(settings.redis_url, patience_s=patience_s)
-    queue = CeleryQueue(make_app(settings.redis_url))
+    ledger = RedisLedger(redis_url, patience_s=patience_s)
+    queue = CeleryQueue(make_app(redis_url))
     farm = Farm(
         blobs,
         ledger,

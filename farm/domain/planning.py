@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from farm.detail.blend import feather
-from farm.detail.box import Box
 from farm.detail.depends import NOTHING, writes
 from farm.detail.resample import Mask
 from farm.detail.seg_filters import in_range, ranked, with_labels
@@ -248,11 +247,6 @@ def size_rule(detailer: Detailer) -> SizeRule:
         max_size_hard=detailer.max_size_hard,
         size_multiple=detailer.size_multiple,
     )
-
-
-def region_of(crop: Crop) -> Box:
-    """The crop's region as a box."""
-    return Box(*crop.region)
 
 
 def _number(task: str) -> int:
