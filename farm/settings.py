@@ -142,6 +142,10 @@ class Settings(BaseSettings):
     cache_dir: Path | None = None
     """Models and videos that a worker has downloaded. Not set: `cache` inside `data_dir`."""
 
+    cache_gb: Annotated[float, Field(ge=0)] = 100
+    """GB (10^9 bytes) of models that a machine's workers keep in `cache_dir`: a dozen of SDXL. The least recently used
+    goes first, never one in use. 0: no limit."""
+
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -196,6 +200,10 @@ class Settings(BaseSettings):
             raise MissingSetting("s3_bucket", "my-bucket")
         prefix = self.s3_prefix.strip("/")
         return f"s3://{self.s3_bucket}/{prefix}" if prefix else f"s3://{self.s3_bucket}"
+
+    def cache_bytes(self) -> int | None:
+        """Bytes of models to keep; None: no limit."""
+        return round(self.cache_gb * 1e9) or None
 
     def cache_folder(self) -> Path:
         """Where a worker keeps what it has downloaded."""

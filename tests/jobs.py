@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from farm.domain.detailer import Detailer, JobType, merged
-from farm.domain.job import Job, ModelRef, Source
+from farm.domain.job import Job, Source
 from farm.domain.media import Media
+from farm.domain.model import ModelRef
 
 
 def media(name: str = "clip", frames: int = 4, width: int = 96, height: int = 64) -> Media:

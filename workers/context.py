@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from farm.adapters.model_folder import fetch
+from farm.adapters.model_disk import ModelDisk
 from farm.domain import keys
 from farm.domain.job import Job
 from farm.domain.media import Media
@@ -58,17 +58,26 @@ class Task:
 class Tools:
     """This process's tools. Safe for threads; the engine is opened when it is first needed."""
 
-    def __init__(self, blobs: Blobs, cache: Path, open_engine: Callable[[], Engine], max_pixels: int) -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        cache: Path,
+        open_engine: Callable[[], Engine],
+        max_pixels: int,
+        cache_bytes: int | None = None,
+    ) -> None:
         """
         Args:
             cache: folder for downloaded models and videos.
             max_pixels: largest picture that is decoded, in pixels.
+            cache_bytes: of models to keep in the cache; None: no limit.
         """
         self.blobs = blobs
         self.documents = Documents(blobs)
         self.cache = cache
         self.max_pixels = max_pixels
         self.pictures = PictureCache(blobs, max_pixels)
+        self.models = ModelDisk(cache / "models", blobs, cache_bytes)
         self._open_engine = open_engine
         self._engine: Engine | None = None
         self._objects: OrderedDict[str, Any] = OrderedDict()
@@ -88,8 +97,8 @@ class Tools:
         return self.documents.media(media)
 
     def model(self, model_hash: str) -> Path:
-        """Folder with a model's files, downloaded and verified once per machine."""
-        return fetch(model_hash, self.blobs, self.cache / "models")
+        """Folder with a model's files, downloaded and verified once per machine; kept for this task (`next_task`)."""
+        return self.models.get(model_hash)
 
     def file(self, blob: str) -> Path:
         """An object as a local file, downloaded once per machine; for objects named by their content only."""

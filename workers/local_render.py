@@ -61,6 +61,7 @@ class LocalFarm:
                 settings.engine, settings.device, settings.dtype, settings.torch_threads, settings.fake_seconds
             ),
             settings.max_pixels,
+            settings.cache_bytes(),
         )
         pace = Pace(settings.lease_ttl_s, settings.heartbeat_s, claim_slice=0.0, backoff=settings.backoff_s)
         self._runner = Runner("local", self.farm, tools, QUEUES, pace)
@@ -69,9 +70,9 @@ class LocalFarm:
         """Take in a clip, a mask or a SEGS document; its URI for a job. Raises Rejected."""
         return UPLOAD + admit_path(path, self.blobs, limits_of(self._settings)).id
 
-    def add_model(self, name: str, folder: Path) -> None:
-        """Take in a model's folder under a name. Raises Rejected."""
-        add_model(name, folder, self.blobs)
+    def add_model(self, name: str, path: Path) -> None:
+        """Take in a model's folder or file under a name. Raises Rejected."""
+        add_model(name, path, self.blobs)
 
     def run(self, request: JobRequest, on_status: Callable[[JobStatus], None] | None = None) -> JobStatus:
         """Run a job to its end; `on_status` hears of it after every task. Raises Rejected at once if it cannot run."""

@@ -39,6 +39,7 @@ def run_one(order: TaskOrder, settings: Settings, on_step: Callable[[int, int], 
             settings.engine, settings.device, settings.dtype, settings.torch_threads, settings.fake_seconds
         ),
         settings.max_pixels,
+        settings.cache_bytes(),
     )
     job = tools.documents.job(order.job)
     kind, _, rest = order.task.partition(".")

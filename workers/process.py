@@ -46,7 +46,9 @@ class WorkerProcess:
         connected = connect(settings, PATIENCE_S)
         self._ledger = connected.ledger
         self.queues = expand(queues, settings)
-        self.tools = Tools(connected.blobs, settings.cache_folder(), self._open_engine, settings.max_pixels)
+        self.tools = Tools(
+            connected.blobs, settings.cache_folder(), self._open_engine, settings.max_pixels, settings.cache_bytes()
+        )
         on_gpu = any(queue.startswith("gpu") for queue in self.queues) and not _on_cpu(settings)
         self.pace = Pace(
             settings.lease_ttl_s,

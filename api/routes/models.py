@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from api.context import Tools
@@ -14,8 +17,8 @@ from api.routes.uploads import Content, Kept, check_transfer
 from api.shapes import Answer, Asked
 from api.spool import spooled
 from farm.adapters.model_folder import ModelManifest, blob_name, put_manifest
-from farm.adapters.model_registry import name_model
-from farm.domain.job import ModelRef
+from farm.adapters.model_registry import name_model, stored_manifest, verified
+from farm.domain.model import ModelKind, ModelRef
 from farm.errors import NotFound, Rejected
 
 router = APIRouter(tags=["models"], responses=RESPONSES)
@@ -42,15 +45,34 @@ class Known(Asked):
 
 
 @router.get("/models")
-def models(tools: Tools) -> Models:
-    """Models that a job may name."""
-    return Models(items=tuple(tools.farm.models()))
+def models(tools: Tools, kind: ModelKind | None = None) -> Models:
+    """Models, LoRAs, VAEs and so on that a job may name; of one kind, if asked."""
+    return Models(items=tuple(tools.farm.models(kind)))
 
 
 @router.get("/models/{name}")
 def model(name: Annotated[str, Path(max_length=200)], tools: Tools) -> ModelRef:
     """A model by its name or its content hash."""
     return tools.farm.documents.model(name)
+
+
+@router.get("/models/{name}/files")
+def files(name: Annotated[str, Path(max_length=200)], tools: Tools) -> ModelManifest:
+    """The files of a model."""
+    return stored_manifest(tools.farm.documents.model(name).hash, tools.blobs)
+
+
+@router.get("/models/{name}/verify", response_class=StreamingResponse)
+def verify(name: Annotated[str, Path(max_length=200)], tools: Tools) -> StreamingResponse:
+    """Read a model's files anew and compare: a line of JSON per file, `{"path", "state"}`; the state is `ok`, `missing`
+    or `damaged`. Empty lines say that the reading goes on."""
+    manifest = stored_manifest(tools.farm.documents.model(name).hash, tools.blobs)
+
+    def lines() -> Iterator[bytes]:
+        for path, state in verified(manifest, tools.blobs):
+            yield (json.dumps({"path": path, "state": state}) if state else "").encode() + b"\n"
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
 
 
 @router.post("/models/check")
@@ -70,14 +92,20 @@ async def keep(sha256: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], request:
 
 
 @router.put("/models/{name}")
-def put(name: Annotated[str, Path(pattern=NAME)], manifest: ModelManifest | Known, tools: Tools) -> ModelRef:
+def put(
+    name: Annotated[str, Path(pattern=NAME)],
+    manifest: ModelManifest | Known,
+    tools: Tools,
+    kind: ModelKind | None = None,
+) -> ModelRef:
     """Name a model by its files, which were uploaded before, or by the hash of one that is there.
 
+    What it is (a model, a VAE, a LoRA, an embedding ...) is read from its files; with `kind`, it must be that.
     A name may be given anew; jobs keep the model that it stood for when they were submitted.
     """
     try:
         if isinstance(manifest, ModelManifest):
             put_manifest(manifest, tools.blobs)
-        return name_model(name, manifest.hash, tools.blobs)
+        return name_model(name, manifest.hash, tools.blobs, kind)
     except NotFound as error:
         raise Rejected(str(error)) from error  # this address is there; what the body refers to is not

@@ -1,23 +1,28 @@
-"""Models as folders in diffusers' layout, stored by content: any worker fetches what a job names, byte for byte."""
+"""Models as lists of files, stored by content: any worker fetches what a job names, byte for byte."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from farm.errors import Damaged, NotFound, Rejected
+from farm.adapters.model_facts import ModelFacts, facts_of
+from farm.adapters.model_sources import LocalFiles, gathered
+from farm.adapters.weights_header import WeightsHeader, read_header
+from farm.errors import Rejected, TooLarge
 from farm.ports import Blobs
 
-WANTED = frozenset({".json", ".txt", ".safetensors", ".model"})
-"""Endings of files that belong to a model."""
-PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle"})
-"""Endings of files that run code when they are read."""
+LARGEST_TEXT = 1 << 24
+"""Bytes of a model's configuration."""
+ABOUT = "farm.json"
+"""What a model says about itself, beside its own files."""
 
 
 class ModelFile(BaseModel):
@@ -42,21 +47,51 @@ class ModelManifest(BaseModel):
     files: tuple[ModelFile, ...] = Field(min_length=1)
 
 
-def manifest_of(folder: Path) -> ModelManifest:
-    """What a model folder holds.
+@dataclass(frozen=True)
+class StoredFiles:
+    """The files of a manifest, in the store."""
 
-    Raises:
-        Rejected: no folder, no `model_index.json`, pickles without safetensors beside them, links that lead outside.
-    """
-    if not folder.is_dir():
-        raise Rejected(f"{str(folder)!r} is no folder. Give a model folder in diffusers' layout.")
-    if not (folder / "model_index.json").is_file():
-        raise Rejected(
-            f"{str(folder)!r} has no model_index.json. Give a model folder in diffusers' layout (unet/, vae/, "
-            f"text_encoder/, tokenizer/, scheduler/), as `save_pretrained` writes it."
-        )
-    files = tuple(_file(folder, path) for path in sorted(_walk(folder)))
-    return ModelManifest(hash=content_hash(files), files=files)
+    manifest: ModelManifest
+    blobs: Blobs
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """See `ModelFiles`."""
+        return frozenset(self._files)
+
+    def text(self, path: str) -> bytes:
+        """See `ModelFiles`."""
+        file = self._files[path]
+        if file.size > LARGEST_TEXT:
+            raise TooLarge(f"The model's file {path!r} has {file.size} bytes; a configuration has {LARGEST_TEXT}.")
+        return self.blobs.get(blob_name(file.sha256))
+
+    def header(self, path: str) -> WeightsHeader:
+        """See `ModelFiles`."""
+        file = self._files[path]
+        name = blob_name(file.sha256)
+        return read_header(path, lambda start, length: self.blobs.get_range(name, start, length), file.size)
+
+    @cached_property
+    def _files(self) -> dict[str, ModelFile]:
+        return {file.path: file for file in self.manifest.files}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A model of this machine, looked at."""
+
+    manifest: ModelManifest
+    files: Mapping[str, Path]
+    facts: ModelFacts
+
+
+def manifest_of(files: Mapping[str, Path]) -> ModelManifest:
+    """The manifest of files on this machine, given by their paths in the model."""
+    found = tuple(
+        ModelFile(path=path, sha256=sha256_of(file), size=file.stat().st_size) for path, file in sorted(files.items())
+    )
+    return ModelManifest(hash=content_hash(found), files=found)
 
 
 def content_hash(files: tuple[ModelFile, ...]) -> str:
@@ -75,14 +110,35 @@ def manifest_name(model_hash: str) -> str:
     return f"models/{model_hash}.json"
 
 
-def upload(folder: Path, blobs: Blobs) -> ModelManifest:
-    """Store a model; files that the store holds are not sent again. Raises as `manifest_of`."""
-    manifest = manifest_of(folder)
-    for file in manifest.files:
-        if blobs.size(blob_name(file.sha256)) != file.size:
-            blobs.put_file(blob_name(file.sha256), folder / file.path)
-    put_manifest(manifest, blobs)
-    return manifest
+@contextmanager
+def packed(path: Path, tokenizer: Path | None = None, prediction: str | None = None) -> Iterator[Packed]:
+    """A model of this machine as it goes into the store. Raises as `gathered` and `facts_of`.
+
+    Args:
+        prediction: what a single file's network predicts, where the file does not tell.
+    """
+    files = gathered(path, tokenizer)
+    with tempfile.TemporaryDirectory(prefix="farm-model-") as folder:
+        if prediction is not None:
+            if path.is_dir():
+                raise Rejected("What a folder's model predicts is said in its scheduler/scheduler_config.json.")
+            about = Path(folder) / ABOUT
+            about.write_text(json.dumps({"prediction_type": prediction}), encoding="utf-8")
+            files[ABOUT] = about
+        facts = facts_of(LocalFiles(files), path.name)
+        yield Packed(manifest_of(files), files, facts)
+
+
+def upload(
+    path: Path, blobs: Blobs, tokenizer: Path | None = None, prediction: str | None = None, again: bool = False
+) -> ModelManifest:
+    """Store a model; files that the store holds are not sent, except `again`. Raises as `packed`."""
+    with packed(path, tokenizer, prediction) as found:
+        for file in found.manifest.files:
+            if again or blobs.size(blob_name(file.sha256)) != file.size:
+                blobs.put_file(blob_name(file.sha256), found.files[file.path])
+    put_manifest(found.manifest, blobs)
+    return found.manifest
 
 
 def put_manifest(manifest: ModelManifest, blobs: Blobs) -> None:
@@ -101,74 +157,7 @@ def put_manifest(manifest: ModelManifest, blobs: Blobs) -> None:
     blobs.put(manifest_name(manifest.hash), manifest.model_dump_json().encode(), "application/json")
 
 
-def fetch(model_hash: str, blobs: Blobs, cache: Path) -> Path:
-    """The folder of a model, from the cache or from the store; every file is checked before it is used.
-
-    Several processes may fetch the same model into one cache: the folder appears at once, complete.
-
-    Raises:
-        NotFound: the store has no such model.   Damaged: a file arrived damaged.
-    """
-    folder = cache / model_hash
-    if folder.is_dir():
-        return folder
-    try:
-        manifest = ModelManifest.model_validate_json(blobs.get(manifest_name(model_hash)))
-    except NotFound:
-        raise NotFound(f"The store has no model {model_hash}. Add it with `farm model add NAME FOLDER`.") from None
-    cache.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{model_hash[:12]}-", dir=cache))
-    try:
-        for file in manifest.files:
-            _fetch_file(file, blobs, part / file.path)
-        try:
-            part.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # another process was first
-                raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return folder
-
-
-def _fetch_file(file: ModelFile, blobs: Blobs, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    blobs.get_to_file(blob_name(file.sha256), path)
-    if _sha256(path) != file.sha256:
-        raise Damaged(f"The model's file {file.path!r} arrived damaged; it is fetched again.")
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    top = folder.resolve()
-    for path in folder.rglob("*"):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            continue
-        # Linked folders are not walked, so they would be left out without a word: even one inside the model is refused.
-        if path.is_dir() or not path.resolve().is_relative_to(top):
-            raise Rejected(
-                f"{str(path)!r} is a link that leads outside of the model's folder. Copy what it names into it."
-            )
-        if path.suffix in WANTED:
-            yield path
-        elif path.suffix in PICKLES and not path.with_suffix(".safetensors").exists() and not _is_spare(path):
-            raise Rejected(
-                f"{str(path)!r} is a pickle, which runs code when it is read. Convert it to .safetensors "
-                f"(`save_pretrained` does) and remove it."
-            )
-
-
-def _is_spare(path: Path) -> bool:
-    """Weights in two formats: `pytorch_model.bin` beside `model.safetensors`."""
-    return any(other.suffix == ".safetensors" for other in path.parent.iterdir())
-
-
-def _file(folder: Path, path: Path) -> ModelFile:
-    name = path.relative_to(folder).as_posix()
-    return ModelFile(path=name, sha256=_sha256(path), size=path.stat().st_size)
-
-
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """sha256 (hex) of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

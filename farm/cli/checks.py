@@ -126,9 +126,9 @@ def check_api(settings: Settings) -> Finding:
 def check_model(settings: Settings) -> Finding:
     """Whether there is a model that a job could name."""
     with Farm(settings.url, settings.api_key, patience_s=0) as farm:
-        names = [f"{model.name}{' (animatediff)' if model.has_motion else ''}" for model in farm.models()]
+        names = [f"{model.name}{' (animatediff)' if model.has_motion else ''}" for model in farm.models("model")]
     if not names:
-        return Finding("model", Verdict.NOTE, "The farm has no models.", "Add one: farm model add NAME FOLDER.")
+        return Finding("model", Verdict.NOTE, "The farm has no models.", "Add one: farm model add NAME PATH.")
     return Finding("model", Verdict.OK, ", ".join(names))
 
 

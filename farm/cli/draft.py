@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from farm.cli.faults import bad_document
 from farm.domain.detailer import Detailer
 from farm.domain.job import InputRequest, JobRequest, SegmentRequest
+from farm.domain.model import lora_fields
 from farm.errors import Rejected
 
 Draft = dict[str, Any]
@@ -149,7 +150,7 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
 
     Args:
         media: from a path and what it is for (`input`, a segment's name) to an address that the farm can read.
-        model: from a name, a hash or a folder to a name or hash that the farm knows.
+        model: from a name, a hash, a folder or a file to a name or hash that the farm knows.
     Raises:
         Rejected: fields that are missing, unknown or out of range, or a file that cannot be handed in.
     """
@@ -165,10 +166,15 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
         return address if _is_farms(address) else media(address, purpose)
 
     uri = sent(draft["input"]["uri"], "input")
+
+    def drawn_with(part: Draft) -> Draft:
+        found = [lora if isinstance(lora, dict) else lora_fields(str(lora)) for lora in part.get("loras") or ()]
+        return {**part, "loras": [{**lora, "model": model(lora["model"])} for lora in found]} if found else part
+
     segments = []
     for segment in draft["segments"]:
         kind = "segs" if "segs" in segment else "mask"
-        made = {**segment, kind: sent(segment[kind], segment["name"])}
+        made = {**drawn_with(segment), kind: sent(segment[kind], segment["name"])}
         for field, address in ATTACHED.items():
             if field in segment:
                 made[field] = [_attached(one, address, segment["name"], sent) for one in segment[field]]
@@ -178,7 +184,8 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
         "input": {**draft["input"], "uri": uri},
         "segments": segments,
         **_model(draft, model),
-        **({"refiner": model(draft["refiner"])} if draft.get("refiner") else {}),
+        **{use: model(draft[use]) for use in ("refiner", "vae") if draft.get(use)},
+        **({"detailer": drawn_with(draft["detailer"])} if draft.get("detailer") else {}),
     }
     return _request(complete)
 

@@ -15,7 +15,7 @@ from farm.cli.faults import FAILED
 from farm.cli.options import Given, OptionGroup, generated
 from farm.cli.show import AsJson, notes, state, write_json
 from farm.cli.submit import model_name
-from farm.cli.typed import CLIP, DETAILER, JOB, WHAT, Source, model_folder, typed_draft
+from farm.cli.typed import CLIP, DETAILER, JOB, WHAT, Source, model_path, typed_draft
 from farm.cli.watch import END_CODES, Progressing
 from farm.client.answers import Cache, Chunks, Frames, JobAnswer
 from farm.domain import keys
@@ -90,12 +90,12 @@ def render(
 
 
 def _model(local: LocalFarm, name: str) -> str:
-    folder = model_folder(name)
-    if folder is None and name == "demo" and DEMO_MODEL.is_dir():
-        folder = DEMO_MODEL
-    if folder is not None:
-        name = "demo" if folder == DEMO_MODEL else model_name(folder)
-        local.add_model(name, folder)
+    path = model_path(name)
+    if path is None and name == "demo" and DEMO_MODEL.is_dir():
+        path = DEMO_MODEL
+    if path is not None:
+        name = "demo" if path == DEMO_MODEL else model_name(path)
+        local.add_model(name, path)
     return name
 
 

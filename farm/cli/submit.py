@@ -13,7 +13,7 @@ from farm.cli.context import LONG_PATIENCE_S, client
 from farm.cli.draft import Draft, addressed
 from farm.cli.options import Given, OptionGroup, generated
 from farm.cli.show import AsJson, facts, notes, out, write_json
-from farm.cli.typed import CLIP, DETAILER, JOB, WHAT, Source, model_folder, typed_draft
+from farm.cli.typed import CLIP, DETAILER, JOB, WHAT, Source, model_path, typed_draft
 from farm.cli.watch import end, follow, transfer
 from farm.client import Farm
 from farm.client.answers import JobAnswer, Validated
@@ -88,18 +88,19 @@ def hand_in(farm: Farm, draft: Draft) -> JobRequest:
             return farm.upload(Path(path).expanduser(), on_bytes).uri
 
     def model(name: str) -> str:
-        folder = model_folder(name)
-        if folder is None:
+        path = model_path(name)
+        if path is None:
             return name
-        with transfer(f"model {folder.name}") as on_bytes:
-            return farm.add_model(model_name(folder), folder, on_bytes).hash
+        with transfer(f"model {path.name}") as on_bytes:
+            return farm.add_model(model_name(path), path, on_bytes).hash
 
     return addressed(draft, media, model)
 
 
-def model_name(folder: Path) -> str:
-    """A name for a model folder, from its own."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._")[:128] or "model"
+def model_name(path: Path) -> str:
+    """A name for a model's folder or file, from its own."""
+    own = path.resolve().name.removesuffix(".safetensors")
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", own).strip("-._")[:128] or "model"
 
 
 def show_accepted(job: JobAnswer, as_json: bool) -> None:

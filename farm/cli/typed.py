@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel, ConfigDict, Field
 
+from farm.adapters.model_facts import IMAGE_ENCODER
 from farm.cli.draft import Draft, add_segments, assign, rooted
 from farm.cli.options import Given, OptionGroup
 from farm.domain.detailer import Detailer
@@ -52,6 +53,7 @@ JOB = OptionGroup(
         "type",
         "model",
         "refiner",
+        "vae",
         "outputs",
         "batch_size",
         "chunk",
@@ -75,7 +77,9 @@ def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detail
     add_segments(draft, "mask", typed.mask)
     add_segments(draft, "segs", typed.segs)
     if "outputs" in job:
-        job = {**job, "outputs": [name.strip() for name in str(job["outputs"]).split(",") if name.strip()]}
+        job = {**job, "outputs": _separated(job["outputs"])}
+    if "loras" in detailer:
+        detailer = {**detailer, "loras": _separated(detailer["loras"])}
     draft.update({name: str(value) if name == "type" else value for name, value in job.items()})
     if "hooks" in detailer:
         detailer = {**detailer, "hooks": _listed("--hooks", detailer["hooks"])}
@@ -108,14 +112,23 @@ def _document(path: Path) -> Draft:
     return rooted(found, path.parent)
 
 
-def model_folder(name: str) -> Path | None:
-    """The folder that a `--model` means, or None where it is a name or hash: a folder of diffusers' layout wins."""
-    folder = Path(name).expanduser()
-    if (folder / "model_index.json").is_file():
-        return folder
+def _separated(text: object) -> list[str]:
+    return [name.strip() for name in str(text).split(",") if name.strip()]
+
+
+def model_path(name: str) -> Path | None:
+    """The folder or file that a `--model` (or `--vae`, `--loras`) means, or None where it is a name or hash.
+
+    A folder of diffusers' layout or a .safetensors file of that name wins.
+    """
+    path = Path(name).expanduser()
+    if path.suffix == ".safetensors" and path.is_file():
+        return path
+    if any((path / document).is_file() for document in ("model_index.json", "config.json", IMAGE_ENCODER)):
+        return path
     if "/" in name or name.startswith((".", "~")):
         raise Rejected(
-            f"The model folder {name!r} has no model_index.json. Give a folder in diffusers' layout (unet, vae, "
-            f"text_encoder, tokenizer, scheduler), or the name of a model that `farm model list` shows."
+            f"{name!r} is no .safetensors file and has no model_index.json. Give such a file, a folder in diffusers' "
+            f"layout (unet, vae, text_encoder, tokenizer, scheduler), or a name that `farm model list` shows."
         )
     return None

@@ -126,11 +126,31 @@ class UploadAnswer(Answer):
 
 
 class ModelAnswer(Answer):
-    """A model that the farm has."""
+    """A model, LoRA, VAE and so on that the farm has."""
 
     name: str
     hash: str
     has_motion: bool = False
+    kind: str = "model"
+    family: str = ""
+    text_width: int = 0
+    latent_channels: int = 0
+
+
+class ModelFileAnswer(Answer):
+    """One file of a model."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+class ModelCheck(Answer):
+    """Whether the store still holds a file of a model, byte for byte."""
+
+    path: str
+    state: str
+    """`ok`, `missing` or `damaged`."""
 
 
 class OutputFile(Answer):

@@ -11,10 +11,20 @@ from uuid import uuid4
 
 import httpx
 
-from farm.client.answers import JobAnswer, ModelAnswer, TaskAnswer, UploadAnswer, Validated, WorkerAnswer
+from farm.adapters.model_registry import Added
+from farm.client.answers import (
+    JobAnswer,
+    ModelAnswer,
+    ModelCheck,
+    ModelFileAnswer,
+    TaskAnswer,
+    UploadAnswer,
+    Validated,
+    WorkerAnswer,
+)
 from farm.client.download import Downloaded, Downloader
 from farm.client.http import PATIENCE_S, Http
-from farm.client.models import add_model
+from farm.client.models import add_model, model_files, verified
 from farm.client.uploads import OnBytes, hand_in
 from farm.domain.job import JobRequest
 
@@ -162,13 +172,21 @@ class Farm:
         """Workers that are alive."""
         return [WorkerAnswer.model_validate(item) for item in self._pages("/workers", {}, 10_000)]
 
-    def models(self) -> list[ModelAnswer]:
-        """Models by name."""
-        return [ModelAnswer.model_validate(item) for item in self._pages("/models", {}, 10_000)]
+    def models(self, kind: str | None = None) -> list[ModelAnswer]:
+        """Models by name, or those of one kind: `model`, `vae`, `lora`, `embedding`, `motion` ..."""
+        return [ModelAnswer.model_validate(item) for item in self._pages("/models", {"kind": kind}, 10_000)]
 
-    def add_model(self, name: str, folder: Path, on_bytes: OnBytes = _ignore) -> ModelAnswer:
-        """Add a model folder under a name; files that the farm has are not sent again."""
-        return add_model(self.http, name, folder, on_bytes)
+    def model(self, name: str) -> tuple[ModelAnswer, list[ModelFileAnswer]]:
+        """A model by name or hash, and its files."""
+        return ModelAnswer.model_validate(self.http.get(f"/models/{name}")), model_files(self.http, name)
+
+    def verify_model(self, name: str) -> Iterator[ModelCheck]:
+        """Have the farm read a model's files anew; each as it was found."""
+        return verified(self.http, name)
+
+    def add_model(self, name: str, path: Path, on_bytes: OnBytes = _ignore, added: Added | None = None) -> ModelAnswer:
+        """Add a model's folder or file under a name; files that the farm has are not sent again."""
+        return add_model(self.http, name, path, added or Added(), on_bytes)
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether the API and the servers behind it answer, and what it says of each."""

@@ -76,15 +76,16 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def send_missing(http: Http, where: str, files: Mapping[str, Path], on_bytes: OnBytes) -> int:
-    """Have the farm keep files, given by their sha256; the number of those that it did not have.
+def send_missing(http: Http, where: str, files: Mapping[str, Path], on_bytes: OnBytes, *, again: bool = False) -> int:
+    """Have the farm keep files, given by their sha256; the number of those that were sent.
 
     Args:
         where: `/uploads` for pictures, `/models` for a model's files.
+        again: send also those that the farm has.
     """
-    missing: list[str] = []
     digests = list(files)
-    for start in range(0, len(digests), CHECK_AT_ONCE):
+    missing = digests if again else []
+    for start in range(0, 0 if again else len(digests), CHECK_AT_ONCE):
         asked = [{"sha256": digest} for digest in digests[start : start + CHECK_AT_ONCE]]
         missing += http.post(f"{where}/check", asked, repeatable=True)["missing"]
     sizes = {digest: path.stat().st_size for digest, path in files.items()}

@@ -17,8 +17,9 @@ from farm.domain.control import (
     Preprocessor,
 )
 from farm.domain.hooks import HookFacts, complete
-from farm.domain.job import Conditioning, Control, ImagePrompt, ModelRef, SegmentRequest, Source
+from farm.domain.job import Conditioning, Control, ImagePrompt, SegmentRequest, Source
 from farm.domain.media import Media
+from farm.domain.model import ModelRef
 from farm.errors import NotFound, Rejected
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from farm.domain.hooks import MAX_SEED as MAX_SEED
 from farm.domain.hooks import Hooks, Seed
+from farm.domain.model import MAX_LORAS, LoraUse
 
 MAX_RESOLUTION = 16384
 """Pixels; ComfyUI's largest side."""
@@ -33,6 +34,11 @@ class Detailer(BaseModel):
     wildcard: Annotated[str, Field(max_length=20_000)] = ""
     """A text per segment, in place of `prompt` or, with [CONCAT], besides it: [ASC] left one [SEP] right one; words in
     brackets as in Impact Pack: ASC, DSC, ASC-SIZE, DSC-SIZE, RND, LAB, SEP, SKIP, STOP; {a|b} chooses."""
+    clip_skip: Annotated[int | None, Field(ge=-24, le=-1)] = None
+    """Layer of the text encoder that is taken, from the end: -1 the last, -2 the one before. Left out: the layer that
+    the kind of model was trained with (-1 for SD 1.x, else -2)."""
+    loras: Annotated[tuple[LoraUse, ...], Field(max_length=MAX_LORAS)] = ()
+    """LoRAs over the model, in order: `name:weight:clip_weight`, weights 1 if left out. Not over the refiner."""
 
     guide_size: Annotated[float, Field(ge=64, le=MAX_RESOLUTION)] = 384
     """Pixels to which the shorter side is scaled up before sampling."""

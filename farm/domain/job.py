@@ -17,6 +17,7 @@ from farm.domain.control import (
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.hooks import impure
 from farm.domain.media import Media
+from farm.domain.model import LoraRef, ModelRef
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
@@ -78,6 +79,10 @@ class JobRequest(BaseModel):
     """Name or content hash of a model that was added to the farm."""
     refiner: str | None = None
     """Model that runs the last `refiner_ratio` of the steps."""
+    vae: str | None = None
+    """VAE that takes the place of the model's own."""
+    embeddings: Annotated[dict[str, str], Field(max_length=256)] = {}
+    """Names that the prompts use (`embedding:name`) -> embeddings of the farm, where they differ."""
     batch_size: Annotated[int, Field(ge=1, le=100)] = 1
     """Variations: variation b starts from the input again, with `seed + b`."""
     chunk: Annotated[int | None, Field(ge=1, le=4096)] = None
@@ -101,23 +106,6 @@ class JobRequest(BaseModel):
         if twice:
             raise ValueError(f"segment names must differ; given more than once: {', '.join(twice)}.")
         return self
-
-
-Recommended = dict[str, bool | int | float | str]
-"""Parameters by name."""
-
-
-class ModelRef(BaseModel):
-    """A model by its content."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    hash: str
-    """sha256 (hex) over the folder's files."""
-    has_motion: bool = False
-    recommended: Recommended = {}
-    """Parameters that suit it, from its `farm.json`; used where a job names no model, else only spoken of."""
 
 
 class Control(ControlParameters):
@@ -153,6 +141,10 @@ class Source(BaseModel):
     media: Media
     """Short form; the long one is `media/<id>.json` in the store."""
     detailer: Detailer
+    loras: tuple[LoraRef, ...] = ()
+    """Those of the detailer, by content."""
+    embeddings: dict[str, ModelRef] = {}
+    """Those that its prompts use, by the names that they use."""
     controls: tuple[Control, ...] = ()
     """Its ControlNets; one of strength 0 is left out."""
     image_prompts: tuple[ImagePrompt, ...] = ()
@@ -190,6 +182,7 @@ class Job(BaseModel):
     sources: tuple[Source, ...]
     model: ModelRef
     refiner: ModelRef | None = None
+    vae: ModelRef | None = None
     engine: str
     """Name and version of the engine that renders it: part of every key."""
     batch_size: int

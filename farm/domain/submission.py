@@ -9,11 +9,13 @@ from fractions import Fraction
 
 from farm.domain.attachments import Lookup, Packages, attached, check_count
 from farm.domain.detailer import MAX_SEED, Detailer, JobType, merged
-from farm.domain.job import Job, JobRequest, ModelRef, SegmentRequest, Source
+from farm.domain.job import Job, JobRequest, SegmentRequest, Source
 from farm.domain.media import Media
+from farm.domain.model import ModelRef
 from farm.domain.queues import gpu_queue
 from farm.domain.sampling_names import check_names
 from farm.domain.segment import SegsDocument
+from farm.domain.stack import FindModel, embeddings_of, fitting, loras_of, second_model, texts_of
 from farm.errors import Rejected
 
 DEFAULT_CHUNK = {JobType.MASK: 16, JobType.ANIMATEDIFF: 48}
@@ -31,8 +33,8 @@ class Registry:
 
     media: Callable[[str], Media]
     """Upload URI -> the long form."""
-    model: Callable[[str], ModelRef]
-    """Name or hash -> model."""
+    model: FindModel
+    """Name or hash, and what it must be -> model, LoRA and so on."""
     segs: Callable[[Media], SegsDocument]
     """A SEGS document's content."""
     packages: Packages = field(default_factory=Packages)
@@ -50,15 +52,20 @@ def complete(request: JobRequest, registry: Registry, *, job_id: str, created: s
     if clip.kind == "segs":
         raise Rejected(f"The input {clip.name!r} is a SEGS document; give a video or pictures as `input.uri`.")
     start, end = frame_range(clip, request.input.frames)
-    model = registry.model(request.model)
-    refiner = registry.model(request.refiner) if request.refiner else None
+    model = registry.model(request.model, "model")
     # Who names no model wants a result that looks well, who names one wants the node's own numbers.
     advised = Detailer.model_validate(model.recommended if "model" not in request.model_fields_set else {})
-    lookup = Lookup(registry.media, registry.model, registry.model, registry.packages)
+    lookup = Lookup(
+        registry.media,
+        lambda name: registry.model(name, "controlnet"),
+        lambda name: registry.model(name, "ip_adapter"),
+        registry.packages,
+    )
     sources = tuple(
         attached(_source(request, segment, registry, clip, (start, end), advised), segment, clip, (start, end), lookup)
         for segment in request.segments
     )
+    sources = tuple(_with_stack(source, request, model, registry.model) for source in sources)
     if request.type is JobType.ANIMATEDIFF and not model.has_motion:
         raise Rejected(
             f"Model {model.name!r} has no motion module, which an `animatediff` job needs. "
@@ -76,7 +83,8 @@ def complete(request: JobRequest, registry: Registry, *, job_id: str, created: s
         fps=_fps(request, clip),
         sources=sources,
         model=model,
-        refiner=refiner,
+        refiner=second_model("refiner", request.refiner, "model", model, registry.model),
+        vae=second_model("VAE", request.vae, "vae", model, registry.model),
         engine=engine,
         batch_size=request.batch_size,
         chunk=_chunk(request, sources),
@@ -144,6 +152,15 @@ def _source(
     media = registry.media(segment.mask or "")
     _check_mask(segment.name, media, clip, end - start)
     return Source(name=segment.name, kind="mask", media=media.brief(), detailer=detailer)
+
+
+def _with_stack(source: Source, request: JobRequest, model: ModelRef, find: FindModel) -> Source:
+    """The source with what its detailer lays over the model."""
+    for beside in (*(one.model for one in source.controls), *(one.model for one in source.image_prompts)):
+        fitting(beside, model)
+    loras = loras_of(source.detailer.loras, model, find)
+    embeddings = embeddings_of(texts_of(source), model, request.embeddings, find)
+    return source.model_copy(update={"loras": loras, "embeddings": embeddings})
 
 
 def _check_mask(name: str, mask: Media, clip: Media, frames: int) -> None:

@@ -10,14 +10,15 @@ from farm.domain.detailer import Detailer, JobType
 from farm.domain.hooks import key_part
 from farm.domain.job import Control, Job, Source
 from farm.domain.plan import Crop
+from farm.domain.stack import stack_in_key
 
 NOISE_BLOCK = 128
 """Absolute frames whose noise is drawn together in `animatediff` jobs."""
 NOT_IN_KEY = frozenset(
     {"guide_size", "guide_size_for", "max_size", "max_size_hard", "size_multiple", "seed", "seed_mode", "feather"}
-    | {"crop_factor", "drop_size", "bbox_fill", "contour_fill", "wildcard"}
+    | {"crop_factor", "drop_size", "bbox_fill", "contour_fill", "wildcard", "loras"}
 )
-"""Parameters that reach a patch only by its region, size, seed, prompt or mask, which are in the key themselves."""
+"""Parameters that reach a patch only by its region, size, seed, prompt, mask or models, which are in the key."""
 ALWAYS_IN_KEY = frozenset(
     {"prompt", "negative", "mask_mode", "steps", "cfg", "sampler_name", "scheduler", "denoise", "noise_mask_feather"}
     | {"cycle", "refiner_ratio", "inpaint_model", "noise", "sampling_route"}
@@ -74,6 +75,7 @@ def detail_key(
             for one in source.image_prompts
         ],
         "conditionings": [one.model_dump(mode="json", exclude={"mask"}) for one in source.conditionings],
+        **stack_in_key(job, source),
     }
     return keys.content_key("detail", parts | {name: part for name, part in later.items() if part})
 

@@ -9,10 +9,11 @@ from threading import Lock
 from typing import TypeVar
 
 from farm.domain import keys
-from farm.domain.job import Job, ModelRef
+from farm.domain.job import Job
 from farm.domain.media import Media
+from farm.domain.model import KIND_NAMES, ModelKind, ModelRef
 from farm.domain.segment import SegsDocument
-from farm.errors import NotFound
+from farm.errors import NotFound, Rejected
 from farm.ports import Blobs
 
 _T = TypeVar("_T")
@@ -42,20 +43,34 @@ class Documents:
         """The SEGS document that a media stands for. Raises NotFound."""
         return self._read(media.blob, SegsDocument.model_validate_json, f"The SEGS document {media.name!r} is gone.")
 
-    def model(self, name_or_hash: str) -> ModelRef:
-        """A model by name or by content hash. Raises NotFound with the names there are."""
+    def model(self, name_or_hash: str, kind: ModelKind | None = None) -> ModelRef:
+        """What is kept under a name or a content hash; of any kind, or of the one that is needed.
+
+        Raises:
+            NotFound: with the names there are.   Rejected: it is of another kind.
+        """
         for name in (f"models/names/{name_or_hash}.json", f"models/refs/{name_or_hash}.json"):
             if self._blobs.exists(name):
-                return ModelRef.model_validate_json(self._blobs.get(name))
-        names = ", ".join(sorted(ref.name for ref in self.models())) or "none yet"
+                found = ModelRef.model_validate_json(self._blobs.get(name))
+                if kind is not None and found.kind != kind:
+                    raise Rejected(
+                        f"{name_or_hash!r} is {KIND_NAMES[found.kind]}, where {KIND_NAMES[kind]} is needed; "
+                        f"this farm has: {self._names(kind)}."
+                    )
+                return found
+        what = KIND_NAMES[kind or "model"].split(" ", 1)[1]
         raise NotFound(
-            f"There is no model {name_or_hash!r} on this farm; it has: {names}. "
-            f"Add one with `farm model add NAME FOLDER`."
+            f"There is no {what} {name_or_hash!r} on this farm; it has: {self._names(kind)}. "
+            f"Add one with `farm model add NAME PATH`."
         )
 
-    def models(self) -> list[ModelRef]:
-        """All models by name."""
-        return [ModelRef.model_validate_json(self._blobs.get(name)) for name in self._blobs.list("models/names/")]
+    def models(self, kind: ModelKind | None = None) -> list[ModelRef]:
+        """All models by name, or those of one kind."""
+        found = (ModelRef.model_validate_json(self._blobs.get(name)) for name in self._blobs.list("models/names/"))
+        return [ref for ref in found if kind in (None, ref.kind)]
+
+    def _names(self, kind: ModelKind | None) -> str:
+        return ", ".join(sorted(ref.name for ref in self.models(kind))) or "none yet"
 
     def _read(self, name: str, parse: Callable[[bytes], _T], missing: str) -> _T:
         with self._lock:

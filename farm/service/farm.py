@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from farm.domain import keys
 from farm.domain.attachments import Packages
-from farm.domain.job import Job, JobRequest, ModelRef
+from farm.domain.job import Job, JobRequest
 from farm.domain.media import Media
+from farm.domain.model import ModelKind, ModelRef
 from farm.domain.submission import Registry, complete
 from farm.errors import Conflict, NotFound, Rejected
 from farm.ports import Blobs, JobFacts, JobStatus, Ledger, Offer, Queue, TaskFilter, TaskStatus, WorkerStatus
@@ -169,9 +170,9 @@ class Farm:
             )
         return self.documents.media(uri.removeprefix(UPLOAD).split("/")[0])
 
-    def models(self) -> Sequence[ModelRef]:
-        """Models by name."""
-        return self.documents.models()
+    def models(self, kind: ModelKind | None = None) -> Sequence[ModelRef]:
+        """Models by name, or those of one kind."""
+        return self.documents.models(kind)
 
     def offer(self, offers: Sequence[Offer]) -> None:
         """Send what became ready."""

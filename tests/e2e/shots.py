@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,6 +53,8 @@ class Shot:
     masks: Mapping[str, Path]
     model: Path
     frames: int
+    others: Mapping[str, Path] = field(default_factory=dict)
+    """Folders of what else jobs may name."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,17 @@ def make_model(folder: Path) -> Path:
     return folder
 
 
+def make_net(folder: Path) -> Path:
+    """The same for a ControlNet."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"_class_name": "ControlNetModel"}')
+    return folder
+
+
 def hand_in(shot: Shot, farm: Admits) -> Handed:
     """Give a shot to a farm, with its model."""
-    farm.add_model(MODEL, shot.model)
+    for name, folder in {MODEL: shot.model, **shot.others}.items():
+        farm.add_model(name, folder)
     return Handed(farm.admit(shot.clip), {name: farm.admit(path) for name, path in shot.masks.items()})
 
 

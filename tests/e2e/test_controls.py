@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tests.e2e import reference
 from tests.e2e.any_order import AnyOrderFarm
 from tests.e2e.conftest import Expected
 from tests.e2e.reference import differing, final_frames
-from tests.e2e.shots import HEIGHT, WIDTH, Handed, Shot, hand_in, make_model, request
+from tests.e2e.shots import HEIGHT, WIDTH, Handed, Shot, hand_in, make_net, request
 from tests.packages import install
 
 RANGE = "5-12"
@@ -40,7 +41,7 @@ def _control(frame: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 def _hand_in(farm: Any, shot: Shot, folder: Path) -> str:  # noqa: ANN401 - any farm that admits
     hand_in(shot, farm)
-    farm.add_model("net", make_model(folder / "net"))
+    farm.add_model("net", make_net(folder / "net"))
     pictures = folder / "control"
     pictures.mkdir(exist_ok=True)
     for frame in range(5, 13):
@@ -130,7 +131,8 @@ def test_the_farm_equals_its_reference_with_a_packages_preprocessor(
     shot: Shot, handed: Handed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path / "p", monkeypatch, INVERTING, "farm.preprocessors", {"inverting": "inverting"}, "farm_test_pre")
-    nets = [{"model": "tiny", "preprocessor": "inverting", "end_percent": 0.5}]
+    shot = replace(shot, others={"net": make_net(tmp_path / "net")})
+    nets = [{"model": "net", "preprocessor": "inverting", "end_percent": 0.5}]
     plain = request(handed, JobType.MASK, input={"uri": handed.clip, "frames": "1-3"}).model_dump(exclude_unset=True)
     asked = JobRequest.model_validate({**plain, "segments": [{**plain["segments"][0], "controlnets": nets}]})
     expected = reference.render(tmp_path / "reference", shot, asked)[0]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,20 @@ class ConditioningUse:
 
 
 @dataclass(frozen=True)
+class LoraFile:
+    """A LoRA to be laid over a model."""
+
+    path: Path
+    """The file, or its folder in the cache."""
+    weight: float
+    """Strength over the UNet."""
+    clip_weight: float
+    """Strength over the text encoders."""
+    name: str = ""
+    """For messages."""
+
+
+@dataclass(frozen=True)
 class Batch:
     """Crops that are sampled together: one call of the engine."""
 
@@ -59,7 +73,7 @@ class Batch:
     """In `animatediff` jobs the frames of one segment, in order of time; in `mask` jobs they do not see each other.
     All crops of a batch are sampled at the same size, with the same prompt."""
     model: Path
-    """Folder of the model, in diffusers' layout."""
+    """Folder of the model: in diffusers' layout, or with a single file."""
     refiner: Path | None
     """Folder of the model that runs the last `refiner_ratio` of the steps."""
     clip_frames: int
@@ -72,6 +86,12 @@ class Batch:
     """In the order of the crops' `references`."""
     conditionings: tuple[ConditioningUse, ...] = ()
     """In the order of the crops' `conditionings`."""
+    vae: Path | None = None
+    """Folder of a VAE in place of the model's own."""
+    loras: tuple[LoraFile, ...] = ()
+    """Over the model, in order; not over the refiner."""
+    embeddings: Mapping[str, Path] = field(default_factory=dict)
+    """Files by the names that the prompts use."""
 
     @property
     def prompt(self) -> tuple[str, ...]:

@@ -1,78 +1,95 @@
-"""Prompts to text conditioning: a CLIP tokenizer and encoder, any number of tokens, weights."""
+"""Prompts to text conditioning: one or two CLIPs, any number of tokens, weights, embeddings, `BREAK`."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from workers.gpu.prompts import weighted
+from farm.domain.prompts import Run, parts
+from workers.gpu.clip import ClipText, Token
+from workers.gpu.embeddings import load_vectors
 
-LONGEST_WHOLE_RUN = 7
-"""Tokens; a run of text with one weight of so many or fewer is not split over two chunks."""
 REMEMBERED = 64
 """Prompts kept in memory."""
 
-Tokens = list[tuple[int, float]]
-"""Token ids with their weights."""
+
+@dataclass(frozen=True)
+class Encoded:
+    """What a UNet is told by a prompt."""
+
+    hidden: Tensor
+    """`[1, 77 * chunks, width]` float32, chunk after chunk."""
+    pooled: Tensor | None
+    """`[1, width]` float32: the prompt as a whole, where the family has it (SDXL)."""
 
 
 class TextEncoder:
-    """A CLIP text model with its tokenizer; remembers what it has encoded."""
+    """The text encoders of a model; remembers what they have encoded."""
 
-    def __init__(self, tokenizer: Any, encoder: Any) -> None:  # noqa: ANN401  transformers is untyped
-        self._tokenizer = tokenizer
-        self._encoder = encoder
-        self._length = int(encoder.config.max_position_embeddings)
-        self._known: OrderedDict[str, Tensor] = OrderedDict()
+    def __init__(self, clips: Sequence[ClipText]) -> None:
+        """
+        Args:
+            clips: their values are laid side by side.
+        """
+        self.clips = tuple(clips)
+        self._known: OrderedDict[tuple[object, ...], Encoded] = OrderedDict()
+
+    def forget(self) -> None:
+        """What was encoded is no longer true: the encoders' weights have changed."""
+        self._known.clear()
 
     def encode(self, prompt: str) -> Tensor:
-        """Conditioning `[1, 77 * chunks, width]` float32: the encoder's last layer, chunk after chunk.
+        """The values of a prompt, `[1, 77 * chunks, width]`; see `encoded`."""
+        return self.encoded(prompt).hidden
 
-        A prompt longer than one chunk (75 tokens between the start and the end token) is cut into several, as ComfyUI
-        does; each is encoded by itself. A token of weight w is moved away from the empty prompt's by that factor.
+    def encoded(
+        self, prompt: str, clip_skip: int | None = None, embeddings: Mapping[str, Path] | None = None
+    ) -> Encoded:
+        """What the UNet is told by a prompt.
+
+        A prompt longer than one chunk (75 tokens between the start and the end token) is cut into several, and each
+        part behind a `BREAK` begins with a new one; each is encoded by itself.
+
+        Args:
+            clip_skip: layer from the end; None: the family's own.
+            embeddings: files by the names that the prompt uses.
+        Raises:
+            NoSuchLayer, BadModel, TooDeep.
         """
-        if prompt not in self._known:
-            self._known[prompt] = self._encoded(prompt)
+        files = dict(embeddings or {})
+        key = (prompt, clip_skip, tuple(sorted(files.items())))
+        if key not in self._known:
+            self._known[key] = self._encoded(prompt, clip_skip, files)
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-        self._known.move_to_end(prompt)
-        return self._known[prompt]
+        self._known.move_to_end(key)
+        return self._known[key]
 
-    def _encoded(self, prompt: str) -> Tensor:
-        chunks = [self._padded(chunk) for chunk in self._chunks(prompt)]
-        weights = torch.tensor([[weight for _, weight in chunk] for chunk in chunks])
-        hidden = self._hidden(chunks)
-        if not bool((weights == 1).all()):
-            empty = self._hidden([self._padded([])])
-            # A weight of 1 leaves the token's bits alone.
-            moved = (hidden - empty) * weights[..., None].to(hidden.device) + empty
-            hidden = torch.where((weights == 1)[..., None].to(hidden.device), hidden, moved)
-        return hidden.flatten(0, 1)[None]
+    def _encoded(self, prompt: str, clip_skip: int | None, files: Mapping[str, Path]) -> Encoded:
+        hidden, pooled = [], None
+        for number, runs in enumerate(parts(prompt)):
+            found = [clip.encode(_tokens(clip, runs, files), clip_skip) for clip in self.clips]
+            # An embedding may have more vectors for one encoder than for another.
+            shared = min(len(values) for values, _ in found)
+            hidden.append(torch.cat([values[:shared] for values, _ in found], dim=-1))
+            if number == 0:
+                pooled = next((whole for _, whole in reversed(found) if whole is not None), None)
+        return Encoded(torch.cat(hidden)[None], None if pooled is None else pooled[None])
 
-    def _hidden(self, chunks: list[Tokens]) -> Tensor:
-        ids = torch.tensor([[token for token, _ in chunk] for chunk in chunks], device=self._encoder.device)
-        hidden: Tensor = self._encoder(ids).last_hidden_state.float()
-        return hidden
 
-    def _chunks(self, prompt: str) -> list[Tokens]:
-        room = self._length - 2
-        chunks: list[Tokens] = [[]]
-        for text, weight in weighted(prompt):
-            ids = self._tokenizer(text, add_special_tokens=False, truncation=False).input_ids
-            if len(ids) <= LONGEST_WHOLE_RUN and len(ids) > room - len(chunks[-1]):
-                chunks.append([])
-            while ids:
-                if len(chunks[-1]) == room:
-                    chunks.append([])
-                taken = room - len(chunks[-1])
-                chunks[-1] += [(token, weight) for token in ids[:taken]]
-                ids = ids[taken:]
-        return chunks
-
-    def _padded(self, tokens: Tokens) -> Tokens:
-        tokenizer = self._tokenizer
-        framed = [(tokenizer.bos_token_id, 1.0), *tokens, (tokenizer.eos_token_id, 1.0)]
-        return framed + [(tokenizer.pad_token_id, 1.0)] * (self._length - len(framed))
+def _tokens(clip: ClipText, runs: Sequence[Run], files: Mapping[str, Path]) -> list[list[Token]]:
+    found: list[list[Token]] = []
+    for run in runs:
+        if run.embedding and run.text in files:
+            vectors = load_vectors(run.text, files[run.text], clip.slot, clip.width)
+            found.append([(vector, run.weight) for vector in vectors])
+        else:
+            # Without its file, as where nobody looked a name up, an embedding is text.
+            text = f"embedding:{run.text}" if run.embedding else run.text
+            found.append([(token, run.weight) for token in clip.tokens(text)])
+    return found

@@ -13,7 +13,7 @@ from torch.nn import functional
 from farm.detail.blend import Pixels
 from workers.gpu.denoiser import Network
 from workers.gpu.image_prompts import ImagePrompts
-from workers.gpu.networks import Extra
+from workers.gpu.networks import Extra, Told
 from workers.gpu.sigmas import SigmaTable
 
 ALWAYS = 1e9
@@ -60,7 +60,7 @@ class Controls:
         if not picked and self.prompts is None:
             return None
 
-        def extra(x: Tensor, timestep: Tensor, text: Tensor) -> dict[str, Any]:
+        def extra(x: Tensor, timestep: Tensor, text: Tensor, told: Told) -> dict[str, Any]:
             arguments = self.prompts.arguments(rows, sigma, negative) if self.prompts else {}
             if not picked:
                 return arguments
@@ -69,7 +69,9 @@ class Controls:
                 each = shown.to(x.dtype).repeat(len(x) // len(shown), 1, 1, 1)
                 # An inpaint model's UNet is given more channels than its latents have, the ControlNet is not.
                 latents = x[:, : part.net.config.in_channels]
-                down, middle = part.net(latents, timestep, text, each, part.strength, return_dict=False)
+                down, middle = part.net(
+                    latents, timestep, text, each, part.strength, added_cond_kwargs=told or None, return_dict=False
+                )
                 added = [*down, middle]
                 sums = [one + other for one, other in zip(sums, added, strict=True)] if sums else added
             ours = {"down_block_additional_residuals": tuple(sums[:-1]), "mid_block_additional_residual": sums[-1]}

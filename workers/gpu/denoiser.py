@@ -14,9 +14,22 @@ from workers.gpu.sigmas import SigmaTable
 from workers.gpu.windows import Fuse, fused, windows
 
 Prediction = Literal["epsilon", "v_prediction"]
-Network = Callable[[Tensor, int, Tensor], Tensor]
-"""Noisy latents `[groups, rows, channels, h, w]` of unit variance, timestep, text `[groups, tokens, width]` -> what the
-network predicts, of the latents' shape. The rows of a group may see each other."""
+Network = Callable[..., Tensor]
+"""Noisy latents `[groups, rows, channels, h, w]` of unit variance, timestep, text `[groups, tokens, width]` and, where
+the guidance has one, a Vector of the groups -> what the network predicts, of the latents' shape. The rows of a group
+may see each other."""
+LONGEST_REPEAT = 4
+"""Times that a shorter text is repeated to the length of the other at the most; beyond that each has its own call."""
+
+
+@dataclass(frozen=True)
+class Vector:
+    """What a UNet is told besides the text's tokens (SDXL)."""
+
+    pooled: Tensor
+    """The text as a whole, `[groups, width]`."""
+    score: Tensor
+    """How pleasing the picture is to be, `[groups]`: the refiner is told."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,8 @@ class Guidance:
     cfg: float
     always_both: bool = False
     """The sampler needs the unconditional x0 even where `cfg` is 1."""
+    positive_vector: Vector | None = None
+    negative_vector: Vector | None = None
 
     @property
     def both(self) -> bool:
@@ -53,6 +68,16 @@ class Area:
     """`[rows, 1, h, w]`; the prompt itself has the weight 1 everywhere."""
     negative: bool = False
     """It stands beside the negative prompt."""
+    vector: Vector | None = None
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of the network: texts `[groups, tokens, width]`, which of them are negative, what it is told besides."""
+
+    text: Tensor
+    negative: tuple[bool, ...]
+    vector: Vector | None
 
 
 @dataclass(frozen=True)
@@ -112,17 +137,18 @@ class Denoiser:
         """The unconditional clean latents of the last call, without mask; empty if they were not asked for."""
         self._network = network
         self._guidance = guidance
-        self._text = _text(guidance)
         self._context = context
         self._prediction = prediction
         self._beside = beside or Beside()
         self._areas = [area for area in self._beside.areas if guidance.both or not area.negative]
+        self._calls = _calls(guidance, self._areas)
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """`x`: `[rows, channels, h, w]` float32 with noise of level `sigma`, a number above 0. Returns the like."""
         runs = self._context.runs(len(x))
         results = fused(lambda run: self._clean(x, run, sigma), runs, self._context.fuse)
-        prompts, areas = results[: len(self._text)], results[len(self._text) :]
+        count = len(results) - len(self._areas)
+        prompts, areas = results[:count], results[count:]
         conditional = self._mixed(prompts[-1], areas, negative=False)
         if not self._guidance.both:
             return conditional
@@ -149,11 +175,11 @@ class Denoiser:
         if self._beside.concat is not None:
             x_in = torch.cat([x_in, self._beside.concat[rows]], dim=1)
         controls, timestep = self._beside.controls, self.table.timestep(sigma)
-        prompts = (self._text, (True, False)[-len(self._text) :])
         called = []
-        for text, negative in (prompts, *((area.text, (area.negative,)) for area in self._areas)):
-            network = (controls.network(run, sigma, negative) if controls else None) or self._network
-            called.append(network(x_in.expand(len(text), *x_in.shape), timestep, text))
+        for call in self._calls:
+            network = (controls.network(run, sigma, call.negative) if controls else None) or self._network
+            told = () if call.vector is None else (call.vector,)
+            called.append(network(x_in.expand(len(call.text), *x_in.shape), timestep, call.text, *told))
         predictions = called[0] if len(called) == 1 else torch.cat(called)
         if self._prediction == "v_prediction":
             share = 1 / (sigma**2 + 1)
@@ -161,13 +187,28 @@ class Denoiser:
         return tuple(x - noise * sigma for noise in predictions)
 
 
-def _text(guidance: Guidance) -> Tensor:
-    """`[1 or 2, tokens, width]`: negative, positive. Texts of unlike length are repeated to a common multiple."""
+def _calls(guidance: Guidance, areas: Sequence[Area]) -> tuple[_Call, ...]:
+    """What the network is called with: the prompts, negative before positive, in one call if they go together; then
+    each further prompt.
+
+    Texts of unlike length are repeated to a common multiple, unless that is far longer than they are: attention sees
+    the same either way.
+    """
+    further = [_Call(area.text, (area.negative,), area.vector) for area in areas]
+    positive = _Call(guidance.positive, (False,), guidance.positive_vector)
     if not guidance.both:
-        return guidance.positive
-    tokens = math.lcm(guidance.negative.shape[1], guidance.positive.shape[1])
-    both = (guidance.negative, guidance.positive)
-    return torch.cat([text.repeat(1, tokens // text.shape[1], 1) for text in both])
+        return positive, *further
+    negative = _Call(guidance.negative, (True,), guidance.negative_vector)
+    lengths = [call.text.shape[1] for call in (negative, positive)]
+    tokens = math.lcm(*lengths)
+    if tokens // min(lengths) > LONGEST_REPEAT:
+        return negative, positive, *further
+    text = torch.cat([call.text.repeat(1, tokens // call.text.shape[1], 1) for call in (negative, positive)])
+    vector = None
+    if negative.vector is not None and positive.vector is not None:
+        both = (negative.vector, positive.vector)
+        vector = Vector(torch.cat([one.pooled for one in both]), torch.cat([one.score for one in both]))
+    return _Call(text, (True, False), vector), *further
 
 
 class RunModel:

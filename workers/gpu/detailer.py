@@ -20,8 +20,9 @@ from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.errors import OutOfMemory, Rejected
 from workers.gpu.batch import Batch, OnStep
 from workers.gpu.controlnets import ControlNets
-from workers.gpu.denoiser import Context, Guidance
+from workers.gpu.denoiser import Context
 from workers.gpu.faults import BadModel, ContextTooLong, NotNumbers
+from workers.gpu.guidance import guidance_of
 from workers.gpu.models import Model, ModelCache
 from workers.gpu.noise import Streams, clip_streams, crop_streams
 from workers.gpu.sampling import Painter, Sampling, sample, step_count
@@ -129,19 +130,36 @@ class DiffusersEngine:
         return [to_bytes(patch) for patch in patches]
 
     def _tools(self, batch: Batch, on_step: OnStep) -> DiffusionTools:
-        folders = [batch.model] if batch.refiner is None else [batch.model, batch.refiner]
         motion = batch.job_type is JobType.ANIMATEDIFF
         adapters = tuple(use.model for use in batch.image_prompts)
-        models = [self._models.get(folder, motion, () if n else adapters) for n, folder in enumerate(folders)]
-        if len(models) == 2 and models[0].latent_channels != models[1].latent_channels:
-            raise BadModel("the refiner's latents have another number of channels", "choose a refiner of the same kind")
-        painters = tuple(_painter(model, batch, self._dtype) for model in models)
+        models = [self._models.get(batch.model, motion, adapters)]
+        models[0].lay(batch.loras)
+        if batch.refiner is not None:
+            # A model that refines itself does so without its LoRAs.
+            models.append(self._models.get(batch.refiner, motion, apart=bool(batch.loras)))
+            models[1].lay(())
+            if models[0].latent_channels != models[1].latent_channels:
+                raise BadModel("the refiner's latents have other channels", "choose a refiner of the same kind")
+        codec = self._codec(batch, models[0])
+        painters = tuple(_painter(model, batch, self._dtype, number == 0) for number, model in enumerate(models))
         sampling, streams = sampling_of(batch.detailer, refined=batch.refiner is not None), streams_of(batch)
         steering = steering_of(batch, models[0], painters[0], streams, self._controlnets)
         tables = [painter.table for painter in painters]
         steps = [step_count(one, tables, len(batch.crops), motion) for one in cycles(batch, sampling)]
         progress = _Progress(on_step, steps, steering.hooks)
-        return DiffusionTools(models[0].codec, painters, sampling, streams, progress.sampled, steering)
+        return DiffusionTools(codec, painters, sampling, streams, progress.sampled, steering)
+
+    def _codec(self, batch: Batch, model: Model) -> Codec:
+        if batch.vae is None:
+            return model.codec
+        codec = self._models.vae(batch.vae)
+        if codec.channels != model.latent_channels or codec.factor != model.codec.factor:
+            raise BadModel(
+                f"the VAE has latents of {codec.channels} channels and a {codec.factor}th of the size, the model "
+                f"{model.latent_channels} and a {model.codec.factor}th",
+                "choose a VAE of the model's kind",
+            )
+        return codec
 
 
 def sampling_of(detailer: Detailer, refined: bool) -> Sampling:
@@ -165,7 +183,8 @@ def streams_of(batch: Batch) -> Callable[[Sequence[int]], Streams]:
     return lambda seeds: clip_streams(seeds[0], frames, batch.clip_frames, shared)
 
 
-def _painter(model: Model, batch: Batch, dtype: torch.dtype) -> Painter:
+def _painter(model: Model, batch: Batch, dtype: torch.dtype, first: bool) -> Painter:
+    """`first`: it is the base model, not the refiner."""
     detailer, longest = batch.detailer, model.longest_context
     if longest is not None and detailer.context_length > longest:
         raise ContextTooLong(detailer.context_length, longest)
@@ -173,12 +192,11 @@ def _painter(model: Model, batch: Batch, dtype: torch.dtype) -> Painter:
         raise BadModel("it is an inpaint model", "set `inpaint_model` and `mask_mode` to true")
     overlap = min(detailer.context_overlap, detailer.context_length - 1)
     windows = Context(detailer.context_length, overlap, detailer.context_fuse, motion=True)
-    positive = torch.cat([model.text.encode(text) for text in batch.prompt], dim=1)
     return Painter(
         model.network,
         model.table,
         model.codec.scaling,
-        Guidance(positive, model.text.encode(detailer.negative), detailer.cfg),
+        guidance_of(model, batch, detailer.clip_skip if first else None),
         Context(ROWS_AT_ONCE) if longest is None else windows,
         model.prediction,
         model.codec.shift,

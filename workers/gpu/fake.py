@@ -98,7 +98,13 @@ def _words(batch: Batch) -> str:
     refiner = (detailer.refiner_ratio,) if batch.refiner else ()
     prompt = batch.prompt[0] if len(batch.prompt) == 1 else batch.prompt
     hooks = key_part(detailer.hooks)
-    return repr((prompt, detailer.negative, sampling, refiner, batch.job_type.value, *([hooks] if hooks else [])))
+    words = (prompt, detailer.negative, sampling, refiner, batch.job_type.value, *([hooks] if hooks else []))
+    # Folders by their names, which are hashes: caches lie anywhere.
+    vae = batch.vae.name if batch.vae else None
+    loras = tuple((lora.path.name, lora.weight, lora.clip_weight) for lora in batch.loras)
+    embeddings = tuple(sorted((name, path.name) for name, path in batch.embeddings.items()))
+    stack = (vae, detailer.clip_skip, loras, embeddings)
+    return repr((*words, stack) if any(stack) else words)
 
 
 def _digest(words: str) -> bytes:

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from workers.gpu.faults import BadModel
 
+LAST_SIGNAL = 4.8973451890853435e-08
+"""Share of signal that a schedule which ends in pure noise keeps, so that its noise level is finite: ComfyUI's."""
+
 
 class SigmaTable:
     """Noise levels sigma of a model trained on discrete timesteps, rising; float32, on the CPU.
@@ -65,10 +68,21 @@ def betas_of(config: Mapping[str, Any], linear: bool = False) -> Tensor:
     trained = config.get("trained_betas")
     if trained is not None and not linear:
         return torch.tensor(trained, dtype=torch.float64)
-    if config.get("rescale_betas_zero_snr") and not linear:
-        raise BadModel("its scheduler has `rescale_betas_zero_snr`: the first noise level is infinite", "set it false")
     if kind == "linear":
-        return torch.linspace(start, end, count, dtype=torch.float64)
-    if kind == "scaled_linear":
-        return torch.linspace(math.sqrt(start), math.sqrt(end), count, dtype=torch.float64) ** 2
-    raise BadModel(f"its scheduler has the beta schedule {kind!r}", "use `linear`, `scaled_linear` or `trained_betas`")
+        betas = torch.linspace(start, end, count, dtype=torch.float64)
+    elif kind == "scaled_linear":
+        betas = torch.linspace(math.sqrt(start), math.sqrt(end), count, dtype=torch.float64) ** 2
+    else:
+        raise BadModel(
+            f"its scheduler has the beta schedule {kind!r}", "use `linear`, `scaled_linear`, `trained_betas`"
+        )
+    return _to_pure_noise(betas) if config.get("rescale_betas_zero_snr") and not linear else betas
+
+
+def _to_pure_noise(betas: Tensor) -> Tensor:
+    """The same schedule, stretched so that it ends in noise alone (arXiv:2305.08891, algorithm 1), or all but alone."""
+    roots = torch.sqrt(torch.cumprod(1 - betas, dim=0))
+    stretched = ((roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])) ** 2
+    stretched[-1] = LAST_SIGNAL
+    before = torch.cat([torch.ones(1, dtype=torch.float64), stretched[:-1]])
+    return 1 - stretched / before

@@ -19,6 +19,7 @@ from workers.gpu.control import Control, Controls, shown_at, sigma_at
 from workers.gpu.controlnets import ControlNets
 from workers.gpu.denoiser import Area
 from workers.gpu.faults import BadModel
+from workers.gpu.guidance import area_of
 from workers.gpu.hooks import foretold, open_hooks
 from workers.gpu.image_prompts import ImagePrompt, ImagePrompts
 from workers.gpu.models import Model
@@ -144,7 +145,7 @@ def _areas(batch: Batch, model: Model) -> Callable[[Tensor], tuple[Area, ...]]:
         found = []
         for number, use in enumerate(batch.conditionings):
             weight = latent_masks([crop.conditionings[number] for crop in batch.crops], latents) * use.strength
-            found.append(Area(model.text.encode(use.prompt), weight, use.negative))
+            found.append(area_of(model, batch, use, weight))
         return tuple(found)
 
     return sized

@@ -24,6 +24,7 @@ class Codec:
     def __init__(self, vae: Any, device: torch.device, dtype: torch.dtype) -> None:  # noqa: ANN401  diffusers is untyped
         self.factor: int = 2 ** (len(vae.config.block_out_channels) - 1)
         """Pixels per latent pixel and side."""
+        self.channels = int(vae.config.latent_channels)
         self.scaling = float(vae.config.scaling_factor)
         self.shift = float(vae.config.shift_factor or 0.0)
         self._device = device

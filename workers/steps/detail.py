@@ -22,7 +22,7 @@ from farm.domain.plan import Crop, DetailTask, PatchRef, Plan
 from farm.errors import Damaged, Unavailable
 from farm.service.documents import compact
 from workers.context import StepResult, Task, Tools
-from workers.gpu.batch import Batch
+from workers.gpu.batch import Batch, LoraFile
 from workers.steps.controls import conditioning_uses, control_members, control_uses, image_prompt_uses, steered
 from workers.steps.hooked import Hooked, frame_patch, hooked, preview_pictures
 from workers.steps.plan import load_masks
@@ -114,6 +114,7 @@ def load(task: Task, tools: Tools) -> Loaded:
             f"This worker runs the engine {tools.engine.name!r}; job {task.job.id} was submitted for "
             f"{task.job.engine!r}. Set one FARM_ENGINE for the API and all workers, and run one version of the farm."
         )
+    tools.models.next_task()
     plan = tools.plan(task.job.id, task.chunk)
     detail = plan.task(task.id)
     masks = load_masks(tools, plan)
@@ -150,6 +151,12 @@ def load(task: Task, tools: Tools) -> Loaded:
         controls=control_uses(tools, source),
         image_prompts=image_prompt_uses(tools, source),
         conditionings=conditioning_uses(source),
+        vae=tools.model(task.job.vae.hash) if task.job.vae else None,
+        loras=tuple(
+            LoraFile(tools.model(lora.model.hash), lora.weight, lora.clip_weight, lora.model.name)
+            for lora in source.loras
+        ),
+        embeddings={name: tools.model(ref.hash) for name, ref in source.embeddings.items()},
     )
     pasted = tuple(reader.paste_mask(crop, detailer.feather) for crop in detail.crops)
     return Loaded(detail, batch, pasted, hooked(task, tools, detail, detailer.hooks, frames, pasted))

@@ -6,10 +6,17 @@ from pathlib import Path
 import pytest
 
 from farm.adapters.memory_blobs import MemoryBlobs
-from farm.adapters.model_folder import blob_name, fetch, manifest_name, manifest_of, put_manifest, upload
+from farm.adapters.model_disk import ModelDisk, fetch
+from farm.adapters.model_folder import ModelManifest, blob_name, manifest_name, packed, put_manifest, upload
 from farm.errors import Damaged, NotFound, Rejected
 
 DEMO = Path(__file__).parents[3] / "assets" / "demo" / "model"
+
+
+def manifest_of(folder: Path) -> ModelManifest:
+    """Of a folder of this machine."""
+    with packed(folder) as found:
+        return found.manifest
 
 
 @pytest.fixture
@@ -34,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_model_goes_into_the_store_and_comes_out_the_same(folder: Path, tmp_path: Path) -> None:
     blobs = MemoryBlobs()
     manifest = upload(folder, blobs)
-    found = fetch(manifest.hash, blobs, tmp_path / "cache")
+    found = fetch(manifest, blobs, tmp_path / "cache")
     assert manifest_of(found) == manifest
     assert [file.path for file in manifest.files] == [
         "model_index.json",
@@ -93,7 +100,7 @@ def test_links_that_lead_outside_are_refused(folder: Path, tmp_path: Path, targe
 
 
 def test_what_is_no_model_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Rejected, match="is no folder"):
+    with pytest.raises(Rejected, match="is no folder and no file"):
         manifest_of(tmp_path / "nothing")
     with pytest.raises(Rejected, match=r"no model_index\.json"):
         manifest_of(tmp_path)
@@ -101,7 +108,7 @@ def test_what_is_no_model_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_model_that_nobody_stored_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="farm model add"):
-        fetch("0" * 64, MemoryBlobs(), tmp_path)
+        ModelDisk(tmp_path, MemoryBlobs()).get("0" * 64)
 
 
 def test_a_file_that_arrives_damaged_is_not_used(folder: Path, tmp_path: Path) -> None:
@@ -109,7 +116,7 @@ def test_a_file_that_arrives_damaged_is_not_used(folder: Path, tmp_path: Path) -
     manifest = upload(folder, blobs)
     blobs.put(blob_name(manifest.files[-1].sha256), b"wEights")
     with pytest.raises(Damaged, match="arrived damaged"):
-        fetch(manifest.hash, blobs, tmp_path / "cache")
+        fetch(manifest, blobs, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -125,7 +132,7 @@ def test_many_may_fetch_the_same_model_at_once(folder: Path, tmp_path: Path) -> 
     blobs = MemoryBlobs()
     manifest = upload(folder, blobs)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: fetch(manifest.hash, blobs, tmp_path / "cache"), range(16)))
+        found = list(pool.map(lambda _: ModelDisk(tmp_path / "cache", blobs).get(manifest.hash), range(16)))
     assert set(found) == {tmp_path / "cache" / manifest.hash}
     assert manifest_of(found[0]) == manifest
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [manifest.hash]

@@ -13,7 +13,7 @@ from api.app import create_app
 from farm.adapters.media import admit_pictures, admit_prefix, limits_of
 from farm.adapters.memory_blobs import MemoryBlobs
 from farm.adapters.memory_ledger import MemoryLedger
-from farm.domain.job import ModelRef
+from farm.domain.model import ModelRef
 from farm.ports import Offer
 from farm.service.farm import Clock, Farm, Outside
 from farm.settings import Settings

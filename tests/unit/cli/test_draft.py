@@ -89,6 +89,15 @@ def test_control_pictures_are_handed_in_with_their_segment() -> None:
     assert request.segments[0].conditionings[0].mask == "upload:face, mask:/shots/hat.png"
 
 
+def test_everything_that_is_drawn_with_is_handed_in() -> None:
+    draft = job(vae="mse.safetensors", detailer={"loras": ["a.safetensors:0.5"], "steps": 3})
+    draft["segments"][0]["loras"] = ["b:1:0.5", {"model": "c"}]
+    request = addressed(draft, media, lambda name: f"<{name}>")
+    assert (request.model, request.vae, request.refiner) == ("<demo>", "<mse.safetensors>", None)
+    assert [(lora.model, lora.weight) for lora in request.detailer.loras] == [("<a.safetensors>", 0.5)]
+    assert [(lora.model, lora.clip_weight) for lora in request.segments[0].loras] == [("<b>", 0.5), ("<c>", None)]
+
+
 def test_a_wrong_field_is_found_before_any_file_is_sent() -> None:
     def refuse(path: str, purpose: str) -> str:
         raise AssertionError("a file was sent")

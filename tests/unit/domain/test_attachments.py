@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from farm.domain.attachments import Lookup, Packages, attached
 from farm.domain.control import Canny, ControlRequest, NoPreprocessor, PluginPreprocessor
 from farm.domain.hooks import DenoiseSchedule, HookFacts, PluginHook
-from farm.domain.job import ModelRef, SegmentRequest, Source
+from farm.domain.job import SegmentRequest, Source
 from farm.domain.media import Media
+from farm.domain.model import ModelRef
 from farm.errors import NotFound, Rejected
 from tests.jobs import media, source
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from farm.domain.job import Job, JobRequest, ModelRef
+from farm.domain.job import Job, JobRequest
 from farm.domain.media import Media, Picture
+from farm.domain.model import ModelKind, ModelRef
 from farm.domain.segment import SegEntry, SegsDocument
 from farm.domain.submission import Registry, complete, frame_range, mask_position
 from farm.errors import NotFound, Rejected
@@ -41,7 +42,9 @@ MEDIA = {
 DOCUMENT = SegsDocument(header=(360, 640), frames={500: (SegEntry(bbox=(0, 0, 9, 9), crop_region=(0, 0, 9, 9)),)})
 
 
-def _model(name: str) -> ModelRef:
+def _model(name: str, kind: ModelKind | None = None) -> ModelRef:
+    if name == "detail" and kind == "lora":
+        return ModelRef(name=name, hash="2" * 64, kind="lora")
     if name == "still":
         return ModelRef(name=name, hash="1" * 64)
     if name != "demo":
@@ -82,6 +85,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (_with(seed=2**64 - 1), "too near 2\\^64"),
     (_with(context_overlap=16), "the overlap must be smaller"),
     ({"model": "sdxl"}, "There is no model 'sdxl' .* it has: demo, still"),
+    ({"vae": "demo2"}, "There is no model 'demo2'"),
+    (_with(loras=["face"]), "There is no model 'face'"),
+    (_with(prompt="embedding:face"), "`embedding:face`. There is no model 'face'"),
+    (_with(prompt="(" * 500 + ")" * 500), "more than 100 pairs of parentheses"),
     ({"type": "animatediff", "model": "still"}, "has no motion module"),
     ({"type": "animatediff", "chunk": 50}, "must be a multiple of the stride 12 .* Try 48"),
     ({"type": "animatediff", "chunk": 12}, "24 or more. Try 24"),
@@ -121,6 +128,15 @@ def test_what_a_segment_sets_wins_over_the_job_and_the_job_over_the_node() -> No
         segments=[{"name": "a", "mask": "head", "denoise": 0.6}, {"name": "b", "mask": "one"}],
     )
     assert [(s.detailer.steps, s.detailer.denoise) for s in job.sources] == [(12, 0.6), (12, 0.3)]
+
+
+def test_what_lies_over_the_model_is_the_segments_own_or_else_the_jobs() -> None:
+    job = _complete(
+        detailer={"loras": ["detail:0.5"], "clip_skip": -2},
+        segments=[{"name": "a", "mask": "head", "loras": []}, {"name": "b", "mask": "one"}],
+    )
+    assert [[lora.weight for lora in source.loras] for source in job.sources] == [[], [0.5]]
+    assert {source.detailer.clip_skip for source in job.sources} == {-2}
 
 
 def test_noise_mask_feather_has_each_nodes_own_default() -> None:

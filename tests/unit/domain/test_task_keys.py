@@ -9,7 +9,8 @@ import pytest
 from farm.domain.control import Canny
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.hooks import DenoiseSchedule, Hook, OrderedFilter, PluginHook, Preview
-from farm.domain.job import Conditioning, Control, ImagePrompt, ModelRef
+from farm.domain.job import Conditioning, Control, ImagePrompt
+from farm.domain.model import ModelRef
 from farm.domain.task_keys import ALWAYS_IN_KEY, NOT_IN_KEY, detailer_part
 from tests.jobs import media
 from tests.unit.domain.layouts import Layout

@@ -53,8 +53,9 @@ class Net:
         in_channels = 4
 
     def __call__(
-        self, x: Tensor, timestep: Tensor, text: Tensor, shown: Tensor, strength: float, return_dict: bool
+        self, x: Tensor, timestep: Tensor, text: Tensor, shown: Tensor, strength: float, **told: object
     ) -> tuple[list[Tensor], Tensor]:
+        assert told == {"added_cond_kwargs": None, "return_dict": False}
         assert x.shape[1] == 4
         mean = shown.mean(dim=(1, 2, 3))[:, None, None, None] * strength
         return [x * 0 + mean], x * 0 + 2 * mean
@@ -62,7 +63,7 @@ class Net:
 
 def _controlled(extra: Extra) -> object:
     def network(x: Tensor, timestep: int, text: Tensor) -> Tensor:
-        added = extra(x.flatten(0, 1), torch.tensor(timestep), text)
+        added = extra(x.flatten(0, 1), torch.tensor(timestep), text, {})
         total = added["down_block_additional_residuals"][0] + added["mid_block_additional_residual"]
         return x[:, :, :4] * 0 + torch.as_tensor(total).reshape(*x.shape[:2], 4, *x.shape[3:])
 

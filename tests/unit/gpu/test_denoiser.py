@@ -62,6 +62,14 @@ def test_texts_of_unlike_length_are_repeated_to_a_common_multiple() -> None:
     assert network.calls[0][2] == (2, 77 * 6, 2)
 
 
+def test_texts_of_far_too_unlike_length_are_not_repeated_but_asked_for_one_by_one() -> None:
+    network = Network()
+    guidance = Guidance(POSITIVE.repeat(1, 5, 1), NEGATIVE.repeat(1, 4, 1), 2.0)
+    denoiser = Denoiser(network, TABLE, guidance, Context(16))
+    assert torch.allclose(denoiser(X, SIGMA), _clean(1.0) + 2 * (_clean(2.0) - _clean(1.0)), atol=1e-5)
+    assert [text for _, _, text in network.calls] == [(1, 4 * 77, 2), (1, 5 * 77, 2)]
+
+
 def test_rows_that_do_not_see_each_other_are_counted_off() -> None:
     denoiser, network = _denoiser(context=Context(2))
     assert torch.allclose(denoiser(X, SIGMA), _clean(2.0), atol=1e-5)

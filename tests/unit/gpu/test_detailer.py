@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from farm.detail.enhance import CropInput
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.sampling_names import UnknownSampler
-from farm.errors import Canceled, CropTooSmall
+from farm.errors import Canceled, CropTooSmall, Rejected
 from tests.unit.gpu.demo import FOLDER
 from workers.gpu.batch import Batch
 from workers.gpu.detailer import DiffusersEngine, NoSuchDevice
@@ -201,7 +201,7 @@ def test_half_precision_paints_nearly_the_same(engine: Engine, dtype: Dtype) -> 
 
 
 def test_a_folder_that_is_no_model_is_refused(engine: Engine, tmp_path: Path) -> None:
-    with pytest.raises(BadModel):
+    with pytest.raises(Rejected, match=r"no model_index\.json"):
         engine.detail(Batch(JobType.MASK, Detailer(), _crops(1), tmp_path, None, 1), lambda step, steps: None)
 
 

@@ -10,8 +10,9 @@ import pytest
 from farm.adapters.memory_blobs import MemoryBlobs
 from farm.adapters.memory_ledger import MemoryLedger
 from farm.domain import keys
-from farm.domain.job import JobRequest, ModelRef
+from farm.domain.job import JobRequest
 from farm.domain.media import Media
+from farm.domain.model import ModelRef
 from farm.domain.state import JobState, Outcome, TaskState
 from farm.errors import Conflict, NotFound
 from farm.ports import Lease, NewTask, Offer, TaskFilter

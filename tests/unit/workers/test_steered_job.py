@@ -40,8 +40,6 @@ def test_controlnet_ip_adapter_refiner_hooks_texts_and_further_prompts_in_one_jo
     install_hooks(tmp_path / "packages", monkeypatch)
     net = save_control_net(tmp_path / "net")
     adapter = save_ip_adapter(tmp_path / "adapter")
-    for folder in (net, adapter):
-        (folder / "model_index.json").write_text("{}")
     local = LocalFarm(tmp_path / "store", Settings.read(engine="diffusers", device="cpu"))
     try:
         local.add_model("demo", FOLDER)

@@ -1,0 +1,120 @@
+"""A model on this machine: which of its files belong to it, and what must not be among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from farm.adapters.model_facts import CLIP_TOKENS, SINGLE, facts_of
+from farm.adapters.weights_header import WeightsHeader, read_header
+from farm.errors import Rejected
+
+WANTED = frozenset({".json", ".txt", ".safetensors", ".model"})
+"""Endings of files that belong to a model."""
+PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle"})
+"""Endings of files that run code when they are read."""
+TOKENIZER_FILES = frozenset({"vocab.json", "merges.txt", "tokenizer.json"})
+"""One of them is in every tokenizer's folder."""
+
+
+class Pickle(Rejected):
+    """Weights in a format that runs code when it is read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{str(path)!r} is a pickle, which runs code when it is read. Convert it to .safetensors: for a folder, "
+            f"`save_pretrained` does; for one file, load it on a machine that you can spare with "
+            f"`torch.load(path, weights_only=True)` and write its `state_dict` with `safetensors.torch.save_file`."
+        )
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """Files on this machine, by their paths in the model."""
+
+    files: Mapping[str, Path]
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """See `ModelFiles`."""
+        return frozenset(self.files)
+
+    def text(self, path: str) -> bytes:
+        """See `ModelFiles`."""
+        return self.files[path].read_bytes()
+
+    def header(self, path: str) -> WeightsHeader:
+        """See `ModelFiles`."""
+        file = self.files[path]
+
+        def read(start: int, length: int) -> bytes:
+            with file.open("rb") as opened:
+                opened.seek(start)
+                return opened.read(length)
+
+        return read_header(file.name, read, file.stat().st_size)
+
+
+def gathered(path: Path, tokenizer: Path | None = None) -> dict[str, Path]:
+    """The files of a model, by their paths in it: those of a folder, or one `.safetensors` file.
+
+    Args:
+        tokenizer: folder with the vocabulary of a single file whose vocabulary is not CLIP's.
+    Raises:
+        Rejected: nothing there, nothing that the farm knows, a pickle, links that lead outside, a missing tokenizer.
+    """
+    if path.is_dir():
+        if tokenizer is not None:
+            raise Rejected("A tokenizer is given with a single file; a model's folder has its own as `tokenizer/`.")
+        return {found.relative_to(path).as_posix(): found for found in sorted(_walk(path))}
+    if path.suffix in PICKLES and path.is_file():
+        raise Pickle(path)
+    if not path.is_file():
+        raise Rejected(
+            f"{str(path)!r} is no folder and no file. Give a model folder in diffusers' layout, or a .safetensors file."
+        )
+    if path.suffix != ".safetensors":
+        raise Rejected(f"{str(path)!r} is no .safetensors file. Give one, or a model folder in diffusers' layout.")
+    files = {SINGLE: path}
+    vocabulary = facts_of(LocalFiles(files), path.name).vocabulary
+    if tokenizer is not None:
+        files |= _tokenizer(tokenizer)
+    elif vocabulary not in (0, CLIP_TOKENS):
+        raise Rejected(
+            f"The text encoder in {path.name!r} knows {vocabulary} tokens. The farm brings the vocabulary of CLIP, "
+            f"which has {CLIP_TOKENS}; for another give its folder: --tokenizer FOLDER (vocab.json and merges.txt)."
+        )
+    return files
+
+
+def _tokenizer(folder: Path) -> dict[str, Path]:
+    found = {file.name: file for file in folder.iterdir() if file.suffix in WANTED} if folder.is_dir() else {}
+    if not TOKENIZER_FILES.intersection(found):
+        raise Rejected(
+            f"{str(folder)!r} holds no tokenizer. Give a folder with vocab.json and merges.txt, or tokenizer.json."
+        )
+    return {f"tokenizer/{name}": file for name, file in found.items() if file.suffix != ".safetensors"}
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    top = folder.resolve()
+    for path in folder.rglob("*"):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            continue
+        # Linked folders are not walked, so they would be left out without a word: even one inside the model is refused.
+        if path.is_dir() or not path.resolve().is_relative_to(top):
+            raise Rejected(
+                f"{str(path)!r} is a link that leads outside of the model's folder. Copy what it names into it."
+            )
+        if path.suffix in WANTED:
+            yield path
+        elif path.suffix in PICKLES and not path.with_suffix(".safetensors").exists() and not _is_spare(path):
+            raise Pickle(path)
+
+
+def _is_spare(path: Path) -> bool:
+    """Weights in two formats: `pytorch_model.bin` beside `model.safetensors`."""
+    return any(other.suffix == ".safetensors" for other in path.parent.iterdir())

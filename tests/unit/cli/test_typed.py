@@ -1,0 +1,34 @@
+"""Models as they are typed: names, folders, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from farm.cli.typed import model_path, typed_draft
+from farm.errors import Rejected
+
+
+def test_a_folder_or_a_file_of_that_name_wins_over_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("model/model_index.json", "vae/config.json", "lora.safetensors"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("{}")
+    assert [model_path(name) for name in ("model", "vae", "lora.safetensors", "demo", "other.safetensors")] == [
+        *(Path(name) for name in ("model", "vae", "lora.safetensors")),
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize("name", ["./nothing", "~/nothing", "models/nothing.safetensors"])
+def test_a_path_where_nothing_is_is_refused(name: str) -> None:
+    with pytest.raises(Rejected, match=r"is no \.safetensors file and has no model_index\.json"):
+        model_path(name)
+
+
+def test_loras_are_typed_with_commas() -> None:
+    draft = typed_draft("clip.mp4", {}, {}, {"vae": "mse"}, {"loras": "detail:0.8, face:1:0.5"})
+    assert draft["detailer"]["loras"] == ["detail:0.8", "face:1:0.5"]
+    assert draft["vae"] == "mse"
