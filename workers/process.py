@@ -18,7 +18,7 @@ from farm.ports import WorkerStatus
 from farm.settings import Settings
 from workers.app import make_worker_app, worker_arguments
 from workers.context import Tools
-from workers.gpu.engine import Engine, open_engine
+from workers.gpu.engine import engine_of
 from workers.runner import Pace, Runner
 from workers.sweeper import Sweeper
 from workers.tasks import register
@@ -47,7 +47,11 @@ class WorkerProcess:
         self._ledger = connected.ledger
         self.queues = expand(queues, settings)
         self.tools = Tools(
-            connected.blobs, settings.cache_folder(), self._open_engine, settings.max_pixels, settings.cache_bytes()
+            connected.blobs,
+            settings.cache_folder(),
+            lambda: engine_of(settings),
+            settings.max_pixels,
+            settings.cache_bytes(),
         )
         on_gpu = any(queue.startswith("gpu") for queue in self.queues) and not _on_cpu(settings)
         self.pace = Pace(
@@ -86,12 +90,6 @@ class WorkerProcess:
             self._stop.set()
             self._sweeper.stop()
             self.runner.heartbeat.stop()
-
-    def _open_engine(self) -> Engine:
-        settings = self.settings
-        return open_engine(
-            settings.engine, settings.device, settings.dtype, settings.torch_threads, settings.fake_seconds
-        )
 
     def _beat(self) -> None:
         ledger = self.runner.farm.ledger

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import structlog
 
+from farm.domain.queues import roomier
 from farm.domain.state import Outcome
 from farm.errors import Canceled, FarmError, LeaseLost, OutOfMemory, Rejected, Unavailable
 from farm.ports import Ended, Lease, Ledger, Offer
@@ -193,12 +194,21 @@ class Runner:
             return
         delay = self._delay(lease, error) if again else None
         try:
-            ended = self.farm.ledger.fail(lease, outcome, text, delay)
+            queue = self._roomier(lease) if outcome is Outcome.OOM else ""
+            ended = self.farm.ledger.fail(lease, outcome, text, delay, queue)
         except Unavailable as unreachable:
             # Nobody hears of it now; the lease runs out and the task goes to another worker.
             log.error("attempt_end_not_reported", job=lease.job, task=lease.task, error=str(unreachable))
             return
         self._follow(lease, ended)
+
+    def _roomier(self, lease: Lease) -> str:
+        """The queue of workers with more memory, if there are any."""
+        others = (worker.queues for worker in self.farm.ledger.workers())
+        queue = roomier(self.queues, others) if lease.kind == "detail" else ""
+        if queue:
+            log.info("moved_to_more_memory", job=lease.job, task=lease.task, queue=queue)
+        return queue
 
     def _delay(self, lease: Lease, error: BaseException) -> float:
         if judge(error)[0] is Outcome.INTERRUPTED:

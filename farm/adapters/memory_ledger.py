@@ -159,7 +159,7 @@ class MemoryLedger(MemoryViews):
         ended = row.new.final and job.over
         return Ended(True, chunk_ended=row.new.closes, job_ended=ended, task_state=TaskState.COMPLETED)
 
-    def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None) -> Ended:
+    def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None, queue: str = "") -> Ended:
         """End an attempt badly."""
         check_outcome(outcome)
         error = error[:ERROR_MAX]
@@ -170,6 +170,8 @@ class MemoryLedger(MemoryViews):
             job, row = held
             change = Change(job, self._now())
             change.let_go(row, outcome, error, change.now - row.started)
+            if queue:
+                row.new = row.new._replace(queue=queue)
             retry_in = None if retry_in_s is None else max(0, milliseconds(retry_in_s))
             change.fall_short(row, outcome, error, retry_in)
             return _closed(change, row)

@@ -11,7 +11,7 @@ from farm.domain.attachments import Packages
 from farm.domain.job import Job, JobRequest
 from farm.domain.media import Media
 from farm.domain.model import ModelKind, ModelRef
-from farm.domain.submission import Registry, complete
+from farm.domain.submission import WHOLE_CLIP_FRAMES, Registry, complete
 from farm.errors import Conflict, NotFound, Rejected
 from farm.ports import Blobs, JobFacts, JobStatus, Ledger, Offer, Queue, TaskFilter, TaskStatus, WorkerStatus
 from farm.service.advance import advance
@@ -35,6 +35,16 @@ class Clock:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """How much of a job is looked at together."""
+
+    window: int = 4
+    """Chunks of a job that are in flight at once."""
+    whole_clip_frames: int = WHOLE_CLIP_FRAMES
+    """Frames that one worker samples together at the most, where windows reach over a whole clip."""
+
+
+@dataclass(frozen=True)
 class Outside:
     """What a farm knows of the world beyond its store: told by adapters when a job is submitted."""
 
@@ -55,13 +65,12 @@ class Farm:
         clock: Clock,
         *,
         engine: str,
-        window: int = 4,
+        bounds: Bounds = Bounds(),
         outside: Outside | None = None,
     ) -> None:
         """
         Args:
             engine: name and version of the engine of this farm's workers, part of every content key.
-            window: chunks of a job that are in flight at once.
         """
         self.blobs = blobs
         self.ledger = ledger
@@ -69,7 +78,7 @@ class Farm:
         self.documents = Documents(blobs)
         self._clock = clock
         self._engine = engine
-        self._window = window
+        self._bounds = bounds
         self._outside = outside or Outside()
 
     def validate(self, request: JobRequest, user: str = "") -> Job:
@@ -77,7 +86,15 @@ class Farm:
         documents, packages = self.documents, self._outside.packages
         registry = Registry(media=self.media, model=documents.model, segs=documents.segs, packages=packages)
         stamp = self._clock.now()
-        return complete(request, registry, job_id=self._clock.new_id(), created=stamp, user=user, engine=self._engine)
+        return complete(
+            request,
+            registry,
+            job_id=self._clock.new_id(),
+            created=stamp,
+            user=user,
+            engine=self._engine,
+            whole_clip_frames=self._bounds.whole_clip_frames,
+        )
 
     def submit(self, request: JobRequest, user: str = "", idempotency_key: str = "") -> JobStatus:
         """Accept a job. Costs the same for any length of clip.
@@ -98,7 +115,7 @@ class Farm:
 
     def advance(self, job_id: str) -> None:
         """Let the job's next chunks in, or close it; what became ready is offered."""
-        self.queue.send(advance(self.documents.job(job_id), self.ledger, self.documents, self._window))
+        self.queue.send(advance(self.documents.job(job_id), self.ledger, self.documents, self._bounds.window))
 
     def act(self, job_id: str, action: str, reason: str = "", actor: str = "") -> JobStatus:
         """`pause`, `resume` or `cancel`. The decision is in the store before the ledger acts on it."""

@@ -109,12 +109,12 @@ class RedisLedger:
         added, work = forms.new_tasks(tasks), milliseconds(seconds)
         return forms.ended(self._run("finish", lease.job, lease.task, lease.fence, output, added, frames, work))
 
-    def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None) -> Ended:
+    def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None, queue: str = "") -> Ended:
         """End an attempt badly."""
         check_outcome(outcome)
         again = "" if retry_in_s is None else max(0, milliseconds(retry_in_s))
         text = error[:ERROR_MAX]
-        return forms.ended(self._run("fail", lease.job, lease.task, lease.fence, outcome.value, text, again))
+        return forms.ended(self._run("fail", lease.job, lease.task, lease.fence, outcome.value, text, again, queue))
 
     def sweep(self, offer_after_s: float) -> Swept:
         """Look after what nobody looks after; any number of processes may."""
