@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from diffusers.utils import logging
 from torch import Tensor
 
 from farm.detail.spans import animatediff_spans
@@ -28,6 +29,7 @@ LEAST_GAIN = 3.0
 
 def main() -> int:
     """Print the figures; 1 if they are not what is claimed."""
+    logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as folder:
         moving = tiny_moving(Path(folder))
         return _windows(moving) | _chunks(moving)
