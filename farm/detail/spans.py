@@ -48,6 +48,11 @@ class Spans:
         last = min(first + self.core, self.end)
         return Chunk(index, first, last, max(self.start, first - self.left_halo), min(self.end, last + self.right_halo))
 
+    def frames(self, index: int) -> int:
+        """Frames that chunk number `index` delivers; IndexError if there is no such chunk."""
+        chunk = self.chunk(index)
+        return chunk.core_end - chunk.core_start
+
     def owner(self, frame: int) -> int:
         """Index of the chunk that delivers the frame at position `frame`; IndexError if it is outside the range."""
         if not self.start <= frame < self.end:

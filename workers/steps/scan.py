@@ -14,7 +14,8 @@ from farm.domain import keys
 from farm.domain.job import Job, Source
 from farm.domain.keys import SCAN_FRAMES
 from farm.service.documents import compact
-from farm.service.skeleton import SEGMENTS
+from farm.service.advance import media_of
+from farm.service.skeleton import SCANS_AHEAD, SEGMENTS, scan_tasks
 from workers.context import StepResult, Task, Tools
 from workers.steps.masks import Mask, clip_masks, document_segs, per_frame
 
@@ -23,19 +24,25 @@ BATCH = 16
 
 
 def scan(task: Task, tools: Tools) -> StepResult:
-    """`scan.<k>`: the union of the masks of 512 frames; `segments.0`: the segments of them all."""
+    """`scan.<k>`: the union of the masks of 512 frames, and a later scan is added; `segments.0`: the segments of all."""
     if task.id == SEGMENTS:
         return _merge(task, tools)
     number = int(task.id.split(".")[1])
+    name = keys.scan(task.job.id, number)
+    if not tools.blobs.exists(name):  # it is there where a lost ledger was rebuilt
+        _write_unions(task, tools, number, name)
+    media = media_of(task.job, tools.documents)
+    return StepResult(output=name, tasks=tuple(scan_tasks(task.job, media, number + SCANS_AHEAD, 1)))
+
+
+def _write_unions(task: Task, tools: Tools, number: int, name: str) -> None:
     start = task.job.start + number * SCAN_FRAMES
     positions = range(start, min(task.job.end, start + SCAN_FRAMES))
     members = {}
     for source in task.job.sources:
         if source.kind == "mask" or per_frame(tools, source):
             members[f"{source.name}.npy"] = encode_npy(_union(task, tools, source, positions))
-    name = keys.scan(task.job.id, number)
     tools.blobs.put(name, pack(members), "application/zip")
-    return StepResult(output=name)
 
 
 def clip_segments(tools: Tools, job: Job) -> dict[str, list[Seg]]:
