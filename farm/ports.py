@@ -144,6 +144,9 @@ class Ledger(Protocol):
     def workers(self) -> tuple[WorkerStatus, ...]:
         """Those alive."""
 
+    def alive(self) -> int:
+        """How many workers are alive; costs the same for any number."""
+
     def remember(self, key: str, value: str, ttl_s: float) -> str:
         """Keep `value` under `key` if there is none yet; the value that is kept (idempotency keys, elections)."""
 

@@ -130,9 +130,9 @@ class Settings(BaseSettings):
     backoff_s: Annotated[float, Field(ge=0, le=600)] = 2
     """Seconds before the second try; doubled for each one after it."""
 
-    window_chunks: Annotated[int, Field(ge=3, le=256)] = 4
+    window_chunks: Annotated[int, Field(ge=3, le=256)] | None = None
     """Chunks of one job in flight. At least 3, since a paste waits for its neighbors; more means more Redis memory and
-    a slower pause, fewer lets workers idle at the window's end."""
+    a slower pause, fewer lets workers idle at the window's end. Not set: two for each live worker, 4 to 256."""
 
     claim_slice_s: Annotated[float, Field(ge=0, le=600)] = 60
     """Seconds for which one message keeps a worker claiming. Short against the broker's visibility timeout of an hour,

@@ -16,6 +16,9 @@ from farm.ports import Blobs
 
 CACHE_BYTES = 256 * 1024 * 1024
 """Memory for decoded pictures, per process."""
+KEPT_PICTURES = 512
+"""Decoded pictures that are kept, however small: a chunk of an `animatediff` job with a mask per frame for each of a
+few segments."""
 READERS = 4
 """Threads that download and decode ahead."""
 
@@ -58,6 +61,6 @@ class PictureCache:
             if name not in self._kept:
                 self._kept[name] = pixels
                 self._bytes += pixels.nbytes
-            while self._bytes > CACHE_BYTES and len(self._kept) > 1:
+            while len(self._kept) > (1 if self._bytes > CACHE_BYTES else KEPT_PICTURES):
                 _, old = self._kept.popitem(last=False)
                 self._bytes -= old.nbytes

@@ -52,6 +52,7 @@ class WorkerProcess:
             lambda: engine_of(settings),
             settings.max_pixels,
             settings.cache_bytes(),
+            connected.farm.documents,
         )
         on_gpu = any(queue.startswith("gpu") for queue in self.queues) and not _on_cpu(settings)
         self.pace = Pace(

@@ -21,6 +21,7 @@ from farm.ports import Ended, Lease, Ledger, Offer
 from farm.service.farm import Farm
 from workers.context import StepResult, Task, Tools
 from workers.pipeline import GpuPipeline
+from workers.progress import Progress
 from workers.steps.registry import run_step
 
 log = structlog.get_logger()
@@ -161,9 +162,11 @@ class Runner:
     def task(self, lease: Lease) -> Task:
         """A lease as a step sees it."""
 
+        report = Progress(lambda step, steps: raise_for(self.farm.ledger.progress(lease, step, steps), lease))
+
         def progress(step: int, steps: int) -> None:
             self.heartbeat.check(lease)
-            raise_for(self.farm.ledger.progress(lease, step, steps), lease)
+            report(step, steps)
 
         return Task(
             job=self.farm.document(lease.job),

@@ -23,6 +23,10 @@ KEY_PREFIX = "farm:celery:"
 PUBLISH_TIMEOUT_S = 10
 """Seconds after which a half-open connection is given up by whoever publishes."""
 
+WAITING_MAX = 1000
+"""Messages that wait in a queue before no more are sent: more than workers that could be idle at once. Any message
+makes a worker claim the best task there is, and busy workers take one a minute: further ones would only fill Redis."""
+
 _UNREACHABLE = (OperationalError, BatchPublishError, RedisError)
 """What kombu, its batches and the client beneath raise."""
 
@@ -89,7 +93,8 @@ class CeleryQueue:
         self._app = app
 
     def send(self, offers: Sequence[Offer]) -> None:
-        """Send each offer to its queue, by the name of its task: the sender needs no code of the workers.
+        """Send each offer to its queue, by the name of its task: the sender needs no code of the workers. Where
+        `WAITING_MAX` messages wait already, it is left out: who takes one of those finds this task too.
 
         An offer that is lost is offered again by the sweeper, one that arrives twice does no harm; so what became of a
         half-sent batch is not looked into.
@@ -118,9 +123,16 @@ class CeleryQueue:
     def _send_all(self, offers: Sequence[Offer]) -> None:
         # One round trip for hundreds of messages: four times as fast as one each, and an API far away from its Redis
         # does not wait for each.
-        with self._app.producer_or_acquire() as producer, producer.batch():
-            for offer in offers:
-                self._send(offer, producer)
+        with self._app.producer_or_acquire() as producer:
+            room = {
+                name: WAITING_MAX - producer.channel.queue_declare(name).message_count
+                for name in {offer.queue for offer in offers}
+            }
+            with producer.batch():
+                for offer in offers:
+                    if room[offer.queue] > 0:
+                        room[offer.queue] -= 1
+                        self._send(offer, producer)
 
     def _send(self, offer: Offer, producer: object) -> None:
         self._app.send_task(

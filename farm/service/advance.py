@@ -1,7 +1,7 @@
 """Moving a job on: chunks enter the window as others end, and the last step follows the last chunk.
 
-Every call is idempotent: tasks are added by name, so that any number of processes may advance the same job. A call costs
-as much as there are chunks in flight, whatever the job's length.
+Every call is idempotent: tasks are added by name, so that any number of processes may advance the same job. A call
+costs as much as there are chunks in flight, whatever the job's length.
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ from farm.service.skeleton import chunk_reads, chunk_tasks, chunks, scan_tasks, 
 LOOK_BACK = 256
 """Chunks behind the newest one that are looked at for the window; what was reopened further back does not count."""
 MOVING = frozenset({JobState.QUEUED, JobState.ACTIVE})
+
+
+def window_for(workers: int) -> int:
+    """Chunks of a job in flight that keep so many workers busy: for each one that is sampled, another that is planned
+    or pasted meanwhile; 4 to `LOOK_BACK`."""
+    return min(max(4, 2 * workers), LOOK_BACK)
 
 
 def media_of(job: Job, documents: Documents) -> dict[str, Media]:
@@ -85,8 +91,8 @@ def _opening(
 
 
 def _forget(job: Job, ledger: Ledger, states: Mapping[int, str], opened: int, media: Mapping[str, Media]) -> None:
-    """Drop the rows of chunks that ended well, once no neighbor can ask for their outputs any more, and of what was read
-    for chunks that ended and is not read for others."""
+    """Drop the rows of chunks that ended well, once no neighbor can ask for their outputs any more, and of what was
+    read for chunks that ended and is not read for others."""
     first = min(states, default=0)
     ended = [number for number, state in states.items() if number < opened and state in ("done", "failed")]
     if not ended:

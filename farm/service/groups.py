@@ -54,9 +54,7 @@ def _runs(of: _Groups) -> tuple[Group, ...]:
     endless group is not decoded over and over.
     """
     return tuple(
-        part
-        for group in of.groups
-        for part in _divided(group, max(INGEST_RUN, -(-group.frames // PARTS_OF_GROUP)))
+        part for group in of.groups for part in _divided(group, max(INGEST_RUN, -(-group.frames // PARTS_OF_GROUP)))
     )
 
 

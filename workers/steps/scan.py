@@ -13,8 +13,8 @@ from farm.detail.segs import Seg, mask_to_segs
 from farm.domain import keys
 from farm.domain.job import Job, Source
 from farm.domain.keys import SCAN_FRAMES
-from farm.service.documents import compact
 from farm.service.advance import media_of
+from farm.service.documents import compact
 from farm.service.skeleton import SCANS_AHEAD, SEGMENTS, scan_tasks
 from workers.context import StepResult, Task, Tools
 from workers.steps.masks import Mask, clip_masks, document_segs, per_frame
@@ -24,7 +24,7 @@ BATCH = 16
 
 
 def scan(task: Task, tools: Tools) -> StepResult:
-    """`scan.<k>`: the union of the masks of 512 frames, and a later scan is added; `segments.0`: the segments of all."""
+    """`scan.<k>`: the union of the masks of 512 frames, and a later scan is added; `segments.0`: the segments."""
     if task.id == SEGMENTS:
         return _merge(task, tools)
     number = int(task.id.split(".")[1])

@@ -249,6 +249,10 @@ class RedisLedger:
         found = [forms.worker_status(answer) for answer in self._run("workers")]
         return tuple(sorted(found, key=lambda worker: worker.id))
 
+    def alive(self) -> int:
+        """How many workers are alive."""
+        return int(self._run("alive"))
+
     def remember(self, key: str, value: str, ttl_s: float) -> str:
         """The value that is kept under `key`."""
         return str(self._run("remember", key, value, whole_ms(ttl_s)))
