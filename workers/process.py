@@ -60,7 +60,7 @@ class WorkerProcess:
             settings.heartbeat_s,
             settings.claim_slice_s,
             settings.backoff_s,
-            claim_ahead=2 if on_gpu else 0,
+            claim_ahead=(2 if on_gpu else 0) if settings.claim_ahead is None else settings.claim_ahead,
         )
         self.runner = Runner(self.name, connected.farm, self.tools, self.queues, self.pace)
         self._device = ""

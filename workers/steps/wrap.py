@@ -33,7 +33,7 @@ PACKAGES = ("detail-farm", "torch", "diffusers", "transformers", "numpy", "pillo
 
 
 def wrap(task: Task, tools: Tools) -> StepResult:
-    """Write `segs.json`, `video.mp4` (if every chunk is there) and `manifest.json`. Memory holds a few chunks at a time."""
+    """Write `segs.json`, `video.mp4` (if every chunk is there) and `manifest.json`; memory holds a few chunks."""
     job = task.job
     with tempfile.TemporaryDirectory(prefix="farm-wrap-") as name:
         folder = Path(name)
