@@ -28,6 +28,7 @@ DISKS = {"left": (24, 26, 11), "over": (36, 30, 8), "right": (78, 28, 10)}
 DETAILER: dict[str, object] = {"steps": 20, "guide_size": 64, "max_size": 64, "size_multiple": 8, "crop_factor": 1.4}
 OWN_TIMES: dict[str, object] = {"lease_ttl_s": 15, "heartbeat_s": 5, "sweep_s": 1, "backoff_s": 2}
 """The farm's defaults, not those that make tests quick."""
+INGEST_WORKERS = 2
 FRAME = f"{WIDTH}x{HEIGHT} px, generated"
 
 U8 = NDArray[np.uint8]
@@ -119,6 +120,15 @@ def start_workers(farm: FarmUnderTest, count: int, queues: str, *, prefix: str =
     """Start workers, and return when all are alive: dozens take minutes on a small machine."""
     names = [farm.worker(f"{prefix}{number}", queues).name for number in range(count)]
     until("all workers are alive", lambda: set(names) <= {w.id for w in farm.farm.workers()}, timeout_s)
+
+
+def ingest_all(farm: FarmUnderTest, clip: Clip) -> None:
+    """Have all frames of the clip ingested, by a job and workers that are gone then."""
+    workers = [farm.worker(f"ingest{number}", "cpu,gpu", fake_seconds=0) for number in range(INGEST_WORKERS)]
+    farm.wait(farm.submit(request(clip, prompt="ingest", disks=("left",))), timeout_s=3600.0)
+    for worker in workers:
+        worker.end()
+    until("nobody is alive", lambda: not farm.farm.workers(), 60.0)
 
 
 def _swallow(logger: object, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
