@@ -85,6 +85,7 @@ class WorkerProcess:
         if CPU in self.queues:
             self._sweeper.start()
         log.info("worker_started", worker=self.name, queues=self.queues, device=self._device or CPU)
+        self.runner.look()
         try:
             app.worker_main(worker_arguments(self.name, self.queues))
         finally:

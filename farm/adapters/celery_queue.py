@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from celery import Celery
 from kombu.entity import Exchange
@@ -24,8 +27,12 @@ PUBLISH_TIMEOUT_S = 10
 """Seconds after which a half-open connection is given up by whoever publishes."""
 
 WAITING_MAX = 1000
-"""Messages that wait in a queue before no more are sent: more than workers that could be idle at once. Any message
-makes a worker claim the best task there is, and busy workers take one a minute: further ones would only fill Redis."""
+"""Messages that wait in a queue before no more are sent, where nobody is alive to read them."""
+WAITING_SPARE = 16
+"""Messages that may wait in a queue besides two for each worker that is alive. Any message makes a worker claim the
+best task there is, again and again for a minute: more messages than idle workers would only fill Redis, and cost time."""
+ROOM_S = 1.0
+"""Seconds after which a sender looks again how many messages wait."""
 
 _UNREACHABLE = (OperationalError, BatchPublishError, RedisError)
 """What kombu, its batches and the client beneath raise."""
@@ -86,15 +93,30 @@ def make_app(redis_url: str) -> Celery:
     return app
 
 
+@dataclass
+class _Room:
+    """How many messages a queue takes, as far as this process knows."""
+
+    left: int
+    until: float
+    """When to look again, by the process's clock."""
+
+
 class CeleryQueue:
     """Sends offers as Celery messages."""
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, alive: Callable[[], int] | None = None) -> None:
+        """
+        Args:
+            alive: how many workers there are; None: nobody knows.
+        """
         self._app = app
+        self._alive = alive or (lambda: 0)
+        self._rooms: dict[str, _Room] = {}
 
     def send(self, offers: Sequence[Offer]) -> None:
         """Send each offer to its queue, by the name of its task: the sender needs no code of the workers. Where
-        `WAITING_MAX` messages wait already, it is left out: who takes one of those finds this task too.
+        enough messages wait already, it is left out: who takes one of those finds this task too.
 
         An offer that is lost is offered again by the sweeper, one that arrives twice does no harm; so what became of a
         half-sent batch is not looked into.
@@ -124,15 +146,22 @@ class CeleryQueue:
         # One round trip for hundreds of messages: four times as fast as one each, and an API far away from its Redis
         # does not wait for each.
         with self._app.producer_or_acquire() as producer:
-            room = {
-                name: WAITING_MAX - producer.channel.queue_declare(name).message_count
-                for name in {offer.queue for offer in offers}
-            }
-            with producer.batch():
-                for offer in offers:
-                    if room[offer.queue] > 0:
-                        room[offer.queue] -= 1
+            taken = [offer for offer in offers if self._takes(offer.queue, producer)]
+            if taken:
+                with producer.batch():
+                    for offer in taken:
                         self._send(offer, producer)
+
+    def _takes(self, queue: str, producer: Any) -> bool:  # noqa: ANN401 - kombu is untyped
+        """Whether one more message may wait in a queue; it is counted then."""
+        room = self._rooms.get(queue)
+        if room is None or time.monotonic() >= room.until:
+            waiting = producer.channel.queue_declare(queue).message_count
+            alive = self._alive()
+            most = min(WAITING_MAX, WAITING_SPARE + 2 * alive) if alive else WAITING_MAX
+            room = self._rooms[queue] = _Room(most - waiting, time.monotonic() + ROOM_S)
+        room.left -= 1
+        return room.left >= 0
 
     def _send(self, offer: Offer, producer: object) -> None:
         self._app.send_task(

@@ -18,6 +18,8 @@ from farm.service.skeleton import chunk_reads, chunk_tasks, chunks, scan_tasks, 
 
 LOOK_BACK = 256
 """Chunks behind the newest one that are looked at for the window; what was reopened further back does not count."""
+DROP_EVERY = 8
+"""Chunks that are opened between two times that rows are dropped."""
 MOVING = frozenset({JobState.QUEUED, JobState.ACTIVE})
 
 
@@ -49,11 +51,13 @@ def advance(job: Job, ledger: Ledger, documents: Documents, window: int) -> tupl
     if opened < total and open_now >= window:
         return ()
     media = media_of(job, documents)
-    _forget(job, ledger, states, opened, media)
     if opened >= total:
+        _forget(job, ledger, states, opened, media)
         return ledger.extend(job.id, [wrap_task()], total)
-    tasks, opened = _opening(job, opened, window - open_now, (ledger, states, media))
-    return ledger.extend(job.id, tasks, opened)
+    tasks, opens = _opening(job, opened, window - open_now, (ledger, states, media))
+    if opens // DROP_EVERY > opened // DROP_EVERY:
+        _forget(job, ledger, states, opened, media)
+    return ledger.extend(job.id, tasks, opens)
 
 
 def _around(job: Job, status: JobStatus, window: int) -> range:
@@ -61,7 +65,7 @@ def _around(job: Job, status: JobStatus, window: int) -> range:
     covered = spans(job)
     whole = status.frames_contiguous >= job.frames
     gap = covered.count if whole else covered.owner(job.start + status.frames_contiguous)
-    first = max(0, min(gap - window - 2, status.chunks_opened), status.chunks_opened - LOOK_BACK)
+    first = max(0, min(gap - window - DROP_EVERY - 2, status.chunks_opened), status.chunks_opened - LOOK_BACK)
     return range(first, min(covered.count, status.chunks_opened + window))
 
 
