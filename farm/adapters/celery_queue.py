@@ -30,7 +30,7 @@ WAITING_MAX = 1000
 """Messages that wait in a queue before no more are sent, where nobody is alive to read them."""
 WAITING_SPARE = 16
 """Messages that may wait in a queue besides two for each worker that is alive. Any message makes a worker claim the
-best task there is, again and again for a minute: more messages than idle workers would only fill Redis, and cost time."""
+best task there is, again and again for a minute: more messages than idle workers only fill Redis, and cost time."""
 ROOM_S = 1.0
 """Seconds after which a sender looks again how many messages wait."""
 
