@@ -76,15 +76,13 @@ def test_a_chunk_costs_the_same_in_a_long_job() -> None:
     assert long[2] == short[2], "the ledger holds a window of chunks and what they read"
 
 
-def test_submission_adds_as_much_for_any_length() -> None:
-    rows = []
-    for frames in (2_000, 20_000, 200_000):
-        for job_type in ("mask", "animatediff"):
-            world = LongWorld(frames)
-            job = world.submit(job_type)
-            rows.append((job_type, len(world.ledger.tasks(job, TaskFilter(), limit=100_000))))
-    assert dict(rows) == {"mask": rows[0][1], "animatediff": rows[1][1]}
-    assert len(set(rows)) <= 3, "a clip of 2,000 frames has fewer scans than are in flight"
+@pytest.mark.parametrize("job_type", ["mask", "animatediff"])
+def test_submission_adds_as_much_for_any_length(job_type: str) -> None:
+    rows = set()
+    for frames in (20_000, 200_000):
+        world = LongWorld(frames)
+        rows.add(len(world.ledger.tasks(world.submit(job_type), TaskFilter(), limit=100_000)))
+    assert len(rows) == 1
 
 
 @pytest.mark.parametrize("frames", [500, 512 * 8, 512 * 8 + 1, 512 * 30])
