@@ -59,7 +59,7 @@ def cost_per_chunk(frames: int) -> tuple[float, float, int]:
     """Questions to the ledger per chunk while a job advances, things named in them, and rows at the most."""
     world = LongWorld(frames)
     counted = Counted(world.ledger)
-    world.farm.ledger = counted  # type: ignore[assignment]  # it is one, by delegation
+    world.farm.ledger = counted
     job = world.submit()
     world.run()
     status = world.farm.status(job)
