@@ -32,7 +32,7 @@ WAITING_SPARE = 16
 """Messages that may wait in a queue besides two for each worker that is alive. Any message makes a worker claim the
 best task there is, again and again for a minute: more messages than idle workers only fill Redis, and cost time."""
 ROOM_S = 1.0
-"""Seconds after which a sender looks again how many messages wait."""
+"""Seconds after which a sender looks again how many messages wait, and how many workers there are."""
 
 _UNREACHABLE = (OperationalError, BatchPublishError, RedisError)
 """What kombu, its batches and the client beneath raise."""
@@ -113,6 +113,8 @@ class CeleryQueue:
         self._app = app
         self._alive = alive or (lambda: 0)
         self._rooms: dict[str, _Room] = {}
+        self._limit = WAITING_MAX
+        self._counted = float("-inf")
 
     def send(self, offers: Sequence[Offer]) -> None:
         """Send each offer to its queue, by the name of its task: the sender needs no code of the workers. Where
@@ -146,22 +148,34 @@ class CeleryQueue:
         # One round trip for hundreds of messages: four times as fast as one each, and an API far away from its Redis
         # does not wait for each.
         with self._app.producer_or_acquire() as producer:
-            taken = [offer for offer in offers if self._takes(offer.queue, producer)]
+            taken = self._taken(offers, producer)
             if taken:
                 with producer.batch():
                     for offer in taken:
                         self._send(offer, producer)
 
-    def _takes(self, queue: str, producer: Any) -> bool:  # noqa: ANN401 - kombu is untyped
-        """Whether one more message may wait in a queue; it is counted then."""
-        room = self._rooms.get(queue)
-        if room is None or time.monotonic() >= room.until:
-            waiting = producer.channel.queue_declare(queue).message_count
+    def _taken(self, offers: Sequence[Offer], producer: Any) -> list[Offer]:  # noqa: ANN401 - kombu is untyped
+        """The offers for which there is room in their queues; they are counted then."""
+        found: list[Offer] = []
+        for queue in dict.fromkeys(offer.queue for offer in offers):
+            meant = [offer for offer in offers if offer.queue == queue]
+            room = self._rooms.get(queue)
+            # That there is no room is never believed without a look: the messages may just have been taken by workers
+            # that found nothing.
+            if room is None or room.left < len(meant) or time.monotonic() >= room.until:
+                waiting = producer.channel.queue_declare(queue).message_count
+                room = self._rooms[queue] = _Room(self._most() - waiting, time.monotonic() + ROOM_S)
+            found += meant[: max(0, room.left)]
+            room.left -= len(meant)
+        return found
+
+    def _most(self) -> int:
+        """Messages that may wait in a queue."""
+        if time.monotonic() >= self._counted:
             alive = self._alive()
-            most = min(WAITING_MAX, WAITING_SPARE + 2 * alive) if alive else WAITING_MAX
-            room = self._rooms[queue] = _Room(most - waiting, time.monotonic() + ROOM_S)
-        room.left -= 1
-        return room.left >= 0
+            self._limit = min(WAITING_MAX, WAITING_SPARE + 2 * alive) if alive else WAITING_MAX
+            self._counted = time.monotonic() + ROOM_S
+        return self._limit
 
     def _send(self, offer: Offer, producer: object) -> None:
         self._app.send_task(
