@@ -74,6 +74,10 @@ class Detailer(BaseModel):
     """Pixels by which the latent mask is blurred; above 0 differential diffusion is on. `animatediff` jobs: 0."""
     crop_factor: Annotated[float, Field(ge=1, le=100)] = 3.0
     """Crop region over bbox, per side."""
+    follow: bool = False
+    """`animatediff` jobs with a mask per frame: the crop goes with the mask, smoothly and at one size, as large as the
+    mask's largest frame asks for. Off: one region for all of the motion, as the node does. (In `mask` jobs each frame
+    has a crop of its own anyway.)"""
     drop_size: Annotated[int, Field(ge=1, le=MAX_RESOLUTION)] = 10
     """Pixels; a segment is kept if both sides of its bbox are larger."""
     bbox_fill: bool = False

@@ -35,7 +35,7 @@ from farm.domain.wildcards import Assigned, assign
 
 FoundSegs = Mapping[str, Mapping[int, Sequence[Seg]]]
 """Source name -> frame position -> its segments. `animatediff`: each frame has all the clip's segments, in one order,
-the same region in every frame, its own mask."""
+the same region in every frame or one that moves (`Seg.moved`), its own mask."""
 
 Looked = Mapping[str, Sequence[Mapping[int, str]]]
 """Source name -> for each of the things that it looks at (`Source.looks_at`), frame position -> digest."""
@@ -133,7 +133,8 @@ class _Planner:
         spots = []
         for order, source in enumerate(self.job.sources):
             for index, given in enumerate(self._given(source, frame, found)):
-                seg, mask = given.seg, np.asarray(given.seg.mask, dtype=np.float32)
+                seg = given.seg.moved or given.seg
+                mask = np.asarray(seg.mask, dtype=np.float32)
                 shown = mask.any() and not given.skipped
                 written = writes(feather(mask, source.detailer.feather), seg.crop_region) if shown else NOTHING
                 kept = self.masks.add(mask)

@@ -106,7 +106,7 @@ def complete(
         priority=request.priority,
         max_attempts=request.max_attempts,
         gpu_queue=gpu_queue(request.vram_gb),
-        warnings=(*_advice(model, advised, sources), *_warnings(sources)),
+        warnings=(*_advice(model, advised, sources), *_warnings(request.type, sources)),
     )
 
 
@@ -270,9 +270,15 @@ def _advice(model: ModelRef, advised: Detailer, sources: tuple[Source, ...]) -> 
     return [f"Model {model.name!r} recommends {told}; this job differs in {', '.join(other)}."] if other else []
 
 
-def _warnings(sources: tuple[Source, ...]) -> list[str]:
+def _warnings(job_type: JobType, sources: tuple[Source, ...]) -> list[str]:
     found = []
     for source in sources:
+        if source.detailer.follow and job_type is JobType.MASK:
+            found.append(
+                f"Segment {source.name!r}: in `mask` jobs each frame has its own crop; `follow` does nothing."
+            )
+        elif source.detailer.follow and source.kind == "mask" and source.media.frames == 1:
+            found.append(f"Segment {source.name!r}: one mask for all frames does not move; `follow` does nothing.")
         if not source.detailer.max_size_hard and source.detailer.guide_size > source.detailer.max_size:
             found.append(
                 f"Segment {source.name!r}: guide_size {source.detailer.guide_size:g} is above max_size "

@@ -190,3 +190,13 @@ def test_a_job_is_offered_to_the_least_gpu_that_holds_it() -> None:
 
 def test_a_negative_prompt_without_guidance_is_warned_of() -> None:
     assert "no effect at cfg 1" in _complete(**_with(negative="blurry", cfg=1)).warnings[-1]
+
+
+def test_where_follow_does_nothing_the_job_says_so() -> None:
+    def warned(**request: object) -> bool:
+        return any("`follow` does nothing" in text for text in _complete(detailer={"follow": True}, **request).warnings)
+
+    one = [{"name": "head", "mask": "one"}]
+    assert warned(type="mask")
+    assert warned(type="animatediff", segments=one)
+    assert not warned(type="animatediff")
