@@ -274,9 +274,7 @@ def _warnings(job_type: JobType, sources: tuple[Source, ...]) -> list[str]:
     found = []
     for source in sources:
         if source.detailer.follow and job_type is JobType.MASK:
-            found.append(
-                f"Segment {source.name!r}: in `mask` jobs each frame has its own crop; `follow` does nothing."
-            )
+            found.append(f"Segment {source.name!r}: in `mask` jobs each frame has its own crop; `follow` does nothing.")
         elif source.detailer.follow and source.kind == "mask" and source.media.frames == 1:
             found.append(f"Segment {source.name!r}: one mask for all frames does not move; `follow` does nothing.")
         if not source.detailer.max_size_hard and source.detailer.guide_size > source.detailer.max_size:
