@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -174,6 +175,14 @@ class Source(BaseModel):
         pictures = [("frame", control.image) for control in self.controls if control.image is not None]
         pictures += [("frame", prompt.image) for prompt in self.image_prompts]
         return (*pictures, *(("mask", conditioning.mask) for conditioning in self.conditionings))
+
+    def with_values(self, values: Iterable[tuple[str, float | str]]) -> Source:
+        """The same where parameters have these values, and no key frames."""
+        changes = dict(values)
+        if not changes:
+            return self
+        detailer = self.detailer.model_copy(update={**changes, "keyframes": None})
+        return self.model_copy(update={"detailer": detailer})
 
 
 class MotionLora(BaseModel):

@@ -124,7 +124,7 @@ def load(task: Task, tools: Tools) -> Loaded:
     outputs = task.outputs(detail.waits) if detail.waits else {}
     digests = {frame.position: frame.digest for frame in plan.frames}
     pictures = tools.pictures.read_all(digests[crop.frame] for crop in detail.crops)
-    source = task.job.source(detail.source)
+    source = task.job.source(detail.source).with_values(detail.values.items())
     detailer = source.detailer
     moving = task.job.type is JobType.ANIMATEDIFF
     inputs, frames = [], []
@@ -141,6 +141,8 @@ def load(task: Task, tools: Tools) -> Loaded:
                 seed=crop.seed,
                 frame=crop.frame,
                 prompt=crop.prompt,
+                toward=crop.toward,
+                share=crop.share,
             )
         )
     batch = Batch(
