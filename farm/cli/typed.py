@@ -83,6 +83,8 @@ def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detail
         job = {**job, "outputs": _separated(job["outputs"])}
     if "loras" in detailer:
         detailer = {**detailer, "loras": _separated(detailer["loras"])}
+    if str(job.get("chunk", "")).isdigit():
+        job = {**job, "chunk": int(job["chunk"])}
     draft.update({name: str(value) if name == "type" else value for name, value in job.items()})
     if "hooks" in detailer:
         detailer = {**detailer, "hooks": _json("--hooks", detailer["hooks"], list, '[{"kind": ...}]')}
