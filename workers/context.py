@@ -20,6 +20,7 @@ from farm.errors import NotFound
 from farm.ports import Blobs, NewTask
 from farm.service.documents import Documents
 from workers.pictures_cache import PictureCache
+from workers.speed import Speed
 
 if TYPE_CHECKING:
     from workers.gpu.engine import Engine
@@ -83,6 +84,7 @@ class Tools:
         self.cache = cache
         self.max_pixels = max_pixels
         self.pictures = PictureCache(blobs, max_pixels)
+        self.speed = Speed()
         self.models = ModelDisk(cache / "models", blobs, cache_bytes)
         self._open_engine = open_engine
         self._engine: Engine | None = None

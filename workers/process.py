@@ -12,6 +12,7 @@ import structlog
 from celery.signals import worker_shutting_down
 
 from farm.adapters.connect import connect
+from farm.domain.chunk_length import SPEED
 from farm.domain.queues import CPU, GPU_CLASSES
 from farm.errors import FarmError, Unavailable
 from farm.ports import WorkerStatus
@@ -105,7 +106,11 @@ class WorkerProcess:
                 device=self._device or CPU,
                 seen=0.0,
                 tasks=held,
-                info={"engine": self.settings.engine, "draining": self.runner.draining.is_set()},
+                info={
+                    "engine": self.settings.engine,
+                    "draining": self.runner.draining.is_set(),
+                    SPEED: round(self.tools.speed.per_s),
+                },
             )
             try:
                 ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS)

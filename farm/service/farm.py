@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from farm.domain import keys
 from farm.domain.attachments import Packages
+from farm.domain.chunk_length import WorkerSpeed
 from farm.domain.job import Job, JobRequest
 from farm.domain.media import Media
 from farm.domain.model import ModelKind, ModelRef
@@ -84,7 +85,9 @@ class Farm:
     def validate(self, request: JobRequest, user: str = "") -> Job:
         """The job that a request stands for, not submitted. Raises Rejected."""
         documents, packages = self.documents, self._outside.packages
-        registry = Registry(media=self.media, model=documents.model, segs=documents.segs, packages=packages)
+        registry = Registry(
+            media=self.media, model=documents.model, segs=documents.segs, packages=packages, workers=self._speeds
+        )
         stamp = self._clock.now()
         return complete(
             request,
@@ -195,6 +198,9 @@ class Farm:
     def offer(self, offers: Sequence[Offer]) -> None:
         """Send what became ready."""
         self.queue.send(offers)
+
+    def _speeds(self) -> list[WorkerSpeed]:
+        return [WorkerSpeed.reported(worker.queues, worker.info) for worker in self.ledger.workers()]
 
     def _decide(self, job_id: str, action: str, reason: str, actor: str) -> str:
         stamp = self._clock.now()

@@ -77,7 +77,7 @@ class FakeEngine:
 def _patch(crop: CropInput, batch: Batch) -> Plane:
     detailer = batch.detailer
     pixels = np.asarray(crop.pixels, dtype=np.float32)
-    change = SHARPEN * (pixels - _mean_of_neighbors(pixels)) + _tint(_words(batch)) + _grain(crop, batch)
+    change = SHARPEN * (pixels - _mean_of_neighbors(pixels)) + _prompted(batch) + _grain(crop, batch)
     for use, picture in zip(batch.controls, crop.controls, strict=True):
         change = change + np.float32(CONTROL * use.strength) * (_spread(picture, pixels) - np.float32(0.5))
     for seen, picture in zip(batch.image_prompts, crop.references, strict=True):
@@ -105,11 +105,17 @@ def _spread(plane: Plane, over: Plane) -> Plane:
     return spread
 
 
-def _words(batch: Batch) -> str:
+def _prompted(batch: Batch) -> Plane:
+    """`[3]`: the tint of its words; one that fades into another where its prompt does."""
+    tints = [_tint(_words(batch, texts)) * np.float32(share) for texts, share in batch.prompts]
+    return tints[0] if len(tints) == 1 else tints[0] + tints[1]
+
+
+def _words(batch: Batch, texts: tuple[str, ...]) -> str:
     detailer = batch.detailer
     sampling = (detailer.steps, detailer.cfg, detailer.sampler_name, detailer.scheduler, detailer.cycle)
     refiner = (detailer.refiner_ratio,) if batch.refiner else ()
-    prompt = batch.prompt[0] if len(batch.prompt) == 1 else batch.prompt
+    prompt = texts[0] if len(texts) == 1 else texts
     hooks = key_part(detailer.hooks)
     words = (prompt, detailer.negative, sampling, refiner, batch.job_type.value, *([hooks] if hooks else []))
     # Folders by their names, which are hashes: caches lie anywhere.
