@@ -49,8 +49,11 @@ def planned(job: Job, first: int, count: int) -> list[PlannedFrame]:
 @pytest.mark.parametrize(("frames", "planes"), [(None, FRAMES), ("17-80", FRAMES), ("17-80", 64)])
 def test_a_frame_reads_its_own_mask_alone(frames: str | None, planes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     world, tools = world_of(planes)
-    clip: dict[str, object] = {"uri": "upload:clip000000000000"}
-    wanted = {"input": clip | ({"frames": frames} if frames else {}), "segments": [{"name": "a", "segs": "upload:doc"}]}
+    clip = {"uri": "upload:clip000000000000"}
+    wanted: dict[str, object] = {
+        "input": clip | ({"frames": frames} if frames else {}),
+        "segments": [{"name": "a", "segs": "upload:doc"}],
+    }
     job = world.farm.validate(world.request(**wanted))
     read: list[int] = []
 
