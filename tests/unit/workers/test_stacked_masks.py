@@ -50,11 +50,8 @@ def planned(job: Job, first: int, count: int) -> list[PlannedFrame]:
 def test_a_frame_reads_its_own_mask_alone(frames: str | None, planes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     world, tools = world_of(planes)
     clip = {"uri": "upload:clip000000000000"}
-    wanted: dict[str, object] = {
-        "input": clip | ({"frames": frames} if frames else {}),
-        "segments": [{"name": "a", "segs": "upload:doc"}],
-    }
-    job = world.farm.validate(world.request(**wanted))
+    part = {"frames": frames} if frames else {}
+    job = world.farm.validate(world.request(input=clip | part, segments=[{"name": "a", "segs": "upload:doc"}]))
     read: list[int] = []
 
     def counted(data: bytes) -> NDArray[np.float32]:
