@@ -88,17 +88,28 @@ def mask_segs(source: Source, mask: Mask) -> list[Seg]:
     )
 
 
-def document_segs(tools: Tools, job: Job, source: Source, number: int | None) -> list[Seg]:
-    """The segments of a SEGS document, scaled to the clip: those of frame `number`, or of the clip for None."""
+def document_segs(tools: Tools, job: Job, source: Source, number: int | None, position: int | None = None) -> list[Seg]:
+    """The segments of a SEGS document, scaled to the clip: those of frame `number`, or of the clip for None.
+
+    Args:
+        position: of the frame in the clip: of a segment with a mask for each frame only that one is read. None: all.
+    """
     document = tools.documents.segs(source.media)
     entries = document.frames.get(number, ()) if number is not None and document.frames else document.segs
-    segs = [_seg(entry, source) for entry in entries]
+    segs = [_seg(entry, source, _texts(entry, job, position)) for entry in entries]
     return segs_scale_match(segs, document.header, (job.input.height, job.input.width))
 
 
-def _seg(entry: SegEntry, source: Source) -> Seg:
-    region = Box(*entry.crop_region)
+def _texts(entry: SegEntry, job: Job, position: int | None) -> list[str]:
+    """An entry's masks; the frame's own alone where there is one for each frame of the job, or of the clip."""
     masks = [entry.mask] if isinstance(entry.mask, str) else list(entry.mask)
+    if position is None or len(masks) not in (job.frames, job.input.frames):
+        return masks
+    return [masks[position - job.start if len(masks) == job.frames else position]]
+
+
+def _seg(entry: SegEntry, source: Source, masks: Sequence[str]) -> Seg:
+    region = Box(*entry.crop_region)
     if not masks:
         mask = _filled_bbox(entry, region)
     else:

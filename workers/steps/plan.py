@@ -81,7 +81,7 @@ def _still(
     tools: Tools, job: Job, source: Source, chunk: Chunk, frames: Sequence[PlannedFrame]
 ) -> dict[int, Sequence[Seg]]:
     if source.kind == "segs":
-        found = {frame.position: document_segs(tools, job, source, frame.number) for frame in frames}
+        found = {f.position: document_segs(tools, job, source, f.number, f.position) for f in frames}
         return {position: [_of_frame(seg, job, position) for seg in segs] for position, segs in found.items()}
     masks = frame_masks(tools, job, source, range(chunk.run_start, chunk.run_end))
     made: dict[int, Sequence[Seg]] = {}
@@ -96,9 +96,10 @@ def _moving(
 ) -> dict[int, Sequence[Seg]]:
     positions = [frame.position for frame in frames]
     if not per_frame(tools, source):
-        rows = [frame_rows(one.seg, job) for one in segments]
+        drawn = [one.seg for one in segments]
+        own = {p: document_segs(tools, job, source, None, p) if source.kind == "segs" else drawn for p in positions}
         return {
-            p: [one.at(p - job.start, row[(p - job.start) % len(row)]) for one, row in zip(segments, rows, strict=True)]
+            p: [one.at(p - job.start, _row(seg, job, p)) for one, seg in zip(segments, own[p], strict=True)]
             for p in positions
         }
     masks: Mapping[int, Mask] = clip_masks(tools, job, source, positions)
@@ -107,12 +108,14 @@ def _moving(
 
 def _of_frame(seg: Seg, job: Job, position: int) -> Seg:
     """The segment with the mask that it has in one frame."""
+    return Seg(seg.bbox, seg.crop_region, _row(seg, job, position).copy(), seg.label, seg.confidence)
+
+
+def _row(seg: Seg, job: Job, position: int) -> Mask:
+    """A segment's mask `[h, w]` in one frame."""
     rows = frame_rows(seg, job)
-    return _with_mask(seg, rows[(position - job.start) % len(rows)])
-
-
-def _with_mask(seg: Seg, mask: Mask) -> Seg:
-    return Seg(seg.bbox, seg.crop_region, np.array(mask, dtype=np.float32), seg.label, seg.confidence)
+    row: Mask = rows[(position - job.start) % len(rows)]
+    return row
 
 
 def _frame(frame: IngestedFrame) -> PlannedFrame:
