@@ -53,6 +53,7 @@ class WorkerProcess:
             lambda: engine_of(settings),
             settings.max_pixels,
             settings.cache_bytes(),
+            connected.farm.documents,
         )
         on_gpu = any(queue.startswith("gpu") for queue in self.queues) and not _on_cpu(settings)
         self.pace = Pace(
@@ -60,7 +61,7 @@ class WorkerProcess:
             settings.heartbeat_s,
             settings.claim_slice_s,
             settings.backoff_s,
-            claim_ahead=2 if on_gpu else 0,
+            claim_ahead=(2 if on_gpu else 0) if settings.claim_ahead is None else settings.claim_ahead,
         )
         self.runner = Runner(self.name, connected.farm, self.tools, self.queues, self.pace)
         self._device = ""
@@ -85,6 +86,7 @@ class WorkerProcess:
         if CPU in self.queues:
             self._sweeper.start()
         log.info("worker_started", worker=self.name, queues=self.queues, device=self._device or CPU)
+        self.runner.look()
         try:
             app.worker_main(worker_arguments(self.name, self.queues))
         finally:

@@ -57,6 +57,11 @@ class Spans:
             run_start -= self.stride
         return Chunk(index, first, last, max(self.start, run_start), run_end)
 
+    def frames(self, index: int) -> int:
+        """Frames that chunk number `index` delivers; IndexError if there is no such chunk."""
+        chunk = self.chunk(index)
+        return chunk.core_end - chunk.core_start
+
     def owner(self, frame: int) -> int:
         """Index of the chunk that delivers the frame at position `frame`; IndexError if it is outside the range."""
         if not self.start <= frame < self.end:

@@ -36,6 +36,11 @@ class FakeEngine:
     """Sharpens, tints by the prompt and adds grain by the seed, inside the noise mask only."""
 
     def __init__(self, seconds_per_crop: float = 0.0) -> None:
+        """
+        Args:
+            seconds_per_crop: time that a batch takes, for each of its crops (a segment of a frame): a detailer whose
+                speed is known, so that what is measured is the farm around it.
+        """
         self._seconds_per_crop = seconds_per_crop
 
     @property
@@ -55,13 +60,17 @@ class FakeEngine:
     def detail(self, batch: Batch, on_step: OnStep) -> list[NDArray[np.uint8]]:
         """See `workers.gpu.engine.Engine`. A patch depends on its own crop only, never on the others of the batch."""
         steps = batch.detailer.steps * batch.detailer.cycle
+        begin = time.monotonic()
+        # First, so that a batch takes the time that was asked for, as long as the CPU is not slower than that.
+        changed = [_patch(crop, batch) for crop in batch.crops]
         for step in range(1, steps + 1):
-            time.sleep(self._seconds_per_crop * len(batch.crops) / steps)
+            due = begin + self._seconds_per_crop * len(batch.crops) * step / steps
+            time.sleep(max(0.0, due - time.monotonic()))
             on_step(step, steps)
         for cycle in range(batch.detailer.cycle):
             for hook in batch.plugins:
                 hook.set_steps(cycle, batch.detailer.cycle)
-        pictures = Chain(batch.plugins).post_decode([_patch(crop, batch) for crop in batch.crops])
+        pictures = Chain(batch.plugins).post_decode(changed)
         return [to_bytes(picture) for picture in pictures]
 
 

@@ -14,8 +14,9 @@ from farm.detail.segs import mask_to_segs
 from farm.domain import keys
 from farm.domain.job import Job, Source
 from farm.domain.keys import SCAN_FRAMES
+from farm.service.advance import media_of
 from farm.service.documents import compact
-from farm.service.skeleton import SEGMENTS
+from farm.service.skeleton import SCANS_AHEAD, SEGMENTS, scan_tasks
 from workers.context import StepResult, Task, Tools
 from workers.steps.masks import Mask, clip_masks, document_segs, per_frame
 from workers.steps.tracks import NO_MASK, ClipSegment, of_document, packed, unpacked, with_ways
@@ -25,11 +26,19 @@ BATCH = 16
 
 
 def scan(task: Task, tools: Tools) -> StepResult:
-    """`scan.<k>`: the union of the masks of 512 frames, and the areas in each where crops follow them; `segments.0`:
-    the segments of them all."""
+    """`scan.<k>`: the union of the masks of 512 frames, and the areas in each where crops follow them, and a later scan
+    is added; `segments.0`: the segments of them all."""
     if task.id == SEGMENTS:
         return _merge(task, tools)
     number = int(task.id.split(".")[1])
+    name = keys.scan(task.job.id, number)
+    if not tools.blobs.exists(name):  # it is there where a lost ledger was rebuilt
+        _write_unions(task, tools, number, name)
+    media = media_of(task.job, tools.documents)
+    return StepResult(output=name, tasks=tuple(scan_tasks(task.job, media, number + SCANS_AHEAD, 1)))
+
+
+def _write_unions(task: Task, tools: Tools, number: int, name: str) -> None:
     start = task.job.start + number * SCAN_FRAMES
     positions = range(start, min(task.job.end, start + SCAN_FRAMES))
     members = {}
@@ -39,9 +48,7 @@ def scan(task: Task, tools: Tools) -> StepResult:
             members[f"{source.name}.npy"] = encode_npy(union)
             if areas:
                 members |= _pack_areas(source.name, areas)
-    name = keys.scan(task.job.id, number)
     tools.blobs.put(name, pack(members), "application/zip")
-    return StepResult(output=name)
 
 
 def clip_segments(tools: Tools, job: Job) -> dict[str, list[ClipSegment]]:
