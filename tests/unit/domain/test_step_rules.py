@@ -49,6 +49,13 @@ def test_hooks_that_change_steps_are_reckoned_with_where_there_is_a_last_cycle()
         _check(steps=4, cycle=2, hooks=(StepsSchedule(target_steps=200), DenoiseSchedule(target_denoise=0.0001)))
 
 
+def test_the_least_denoise_of_all_key_frames_is_reckoned_with() -> None:
+    keyframes = {"denoise": [[1, 0.5], [9, 0.001], [20, 1]]}
+    with pytest.raises(TooManySteps, match=r"at `denoise` 0\.001"):
+        _check(steps=2000, keyframes=keyframes)
+    _check(steps=2000, keyframes={"denoise": [[1, 0.5]]}, denoise=0.0001)
+
+
 @pytest.mark.parametrize("name", sorted(DIVIDES_BY_STEPS))
 def test_the_simple_schedule_has_as_many_levels_as_a_model(name: str) -> None:
     _check(sampler_name=name, scheduler="simple", steps=20, denoise=0.02)

@@ -27,8 +27,16 @@ ELSEWHERE = {
         HERE.parents[1] / "e2e" / "test_outputs.py",
         "test_the_segments_that_a_job_found_can_be_given_back_and_give_the_same_frames",
     ),
+    "follow": (
+        HERE.parents[1] / "e2e" / "test_follow.py",
+        "test_crops_keep_their_size_hold_their_targets_and_move_calmly",
+    ),
+    "keyframes": (
+        HERE.parents[1] / "e2e" / "test_keyframes.py",
+        "test_in_any_order_the_frames_are_those_of_the_reference",
+    ),
 }
-"""Parameters that stand in a segment, with the tests that hold them for both nodes."""
+"""Parameters that stand in a segment or go beyond the nodes, with the tests that hold them for both nodes."""
 NOT_OF_THE_NODES = {"name", "type", "input", "segments", "detailer"} | {
     *("chunk", "batch_limit", "outputs", "priority", "vram_gb", "max_attempts")
 }
