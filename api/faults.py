@@ -10,7 +10,8 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 
 from api.shapes import Answer
-from farm.domain.job import InputRequest, JobRequest, SegmentRequest
+from farm.domain.job import InputRequest, JobRequest
+from farm.domain.segment_request import SegmentRequest
 
 SHOWN = 60
 """Characters of a wrong value that are told back."""

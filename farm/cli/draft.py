@@ -16,8 +16,9 @@ from pydantic import ValidationError
 
 from farm.cli.faults import bad_document
 from farm.domain.detailer import Detailer
-from farm.domain.job import InputRequest, JobRequest, SegmentRequest
+from farm.domain.job import InputRequest, JobRequest
 from farm.domain.model import lora_fields
+from farm.domain.segment_request import SegmentRequest
 from farm.errors import Rejected
 
 Draft = dict[str, Any]

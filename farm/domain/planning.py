@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,7 +28,9 @@ from farm.domain.batches import (
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.hooks import Hook, LabelFilter, OrderedFilter, filters
 from farm.domain.job import Job, Source
-from farm.domain.plan import After, Crop, DetailTask, PatchRef, Plan, PlannedFrame
+from farm.domain.mask_table import MaskTable
+from farm.domain.plan import After, Crop, DetailTask, PatchRef, Plan, PlannedFrame, read_tasks
+from farm.domain.ranges import LayerSpan, layers, piece_at
 from farm.domain.task_keys import detail_key
 from farm.domain.wildcards import Assigned, assign
 
@@ -37,8 +38,16 @@ FoundSegs = Mapping[str, Mapping[int, Sequence[Seg]]]
 """Source name -> frame position -> its segments. `animatediff`: each frame has all the clip's segments, in one order,
 the same region in every frame, its own mask."""
 
-Looked = Mapping[str, Sequence[Mapping[int, str]]]
-"""Source name -> for each of the things that it looks at (`Source.looks_at`), frame position -> digest."""
+Looked = Mapping[str, Mapping[int, Sequence[str]]]
+"""Source name -> frame position -> digests of the things that it looks at (`Source.looks_at`)."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is seen in a layer's frames: with the parameters that sources have in that layer."""
+
+    found: FoundSegs
+    looked: Looked = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,24 +58,6 @@ class Planned:
     masks: tuple[Mask, ...]
 
 
-class _Masks:
-    """Masks by content, each kept once."""
-
-    def __init__(self) -> None:
-        self.kept: list[Mask] = []
-        self.digests: list[str] = []
-        self._index: dict[str, int] = {}
-
-    def add(self, mask: Mask) -> int:
-        values = np.ascontiguousarray(mask, dtype=np.float32)
-        digest = hashlib.sha256(f"{values.shape}".encode() + values.tobytes()).hexdigest()
-        if digest not in self._index:
-            self._index[digest] = len(self.kept)
-            self.kept.append(values)
-            self.digests.append(digest)
-        return self._index[digest]
-
-
 def plan_chunk(
     job: Job,
     chunk: Chunk,
@@ -74,41 +65,49 @@ def plan_chunk(
     found: FoundSegs,
     before: After | None = None,
     looked: Looked | None = None,
+    over: Sequence[Sight] = (),
 ) -> Planned:
     """Plan the frames of a chunk's run.
 
     Args:
         frames: those of the run, in order; those outside the core only in `animatediff` jobs.
-        found: the segments, at the frames' scale.
+        found: the segments of the undermost layer, at the frames' scale.
         before: in jobs that run in sequence, the last task of the chunks before this one.
-        looked: what sources look at besides.
+        looked: what sources look at besides, in the undermost layer.
+        over: the other layers (`ranges.layers`), each with what is seen in its frames.
     """
-    return _Planner(job, chunk, frames, before, looked or {}).plan(found)
+    return _Planner(job, chunk, frames, before).plan([Sight(found, looked or {}), *over])
 
 
 class _Planner:
-    def __init__(
-        self, job: Job, chunk: Chunk, frames: Sequence[PlannedFrame], before: After | None, looked: Looked
-    ) -> None:
+    def __init__(self, job: Job, chunk: Chunk, frames: Sequence[PlannedFrame], before: After | None) -> None:
         self.job = job
         self.chunk = chunk
         self.frames = frames
         self.digest = {frame.position: frame.digest for frame in frames}
-        self.masks = _Masks()
+        self.masks = MaskTable()
         self.warnings: dict[str, None] = {}
         self.tasks: list[DetailTask] = []
         self.made: dict[tuple[int, int, int, int], PatchRef] = {}
         """(variation, source order, index, frame) -> the patch that covers it."""
         self.keys: dict[str, str] = {}
         self.last = before if job.sequential else None
-        self.looked = looked
+        self.pictures: dict[tuple[int, str, int], tuple[str, ...]] = {}
+        """(piece, source, frame) -> digests of what the source looks at there."""
+        self.marks: dict[tuple[int, int, int], str] = {}
+        """(source order, index, frame) -> what the crop would have for a key if it were sampled alone."""
 
-    def plan(self, found: FoundSegs) -> Planned:
-        spots = {frame.position: self._spots(frame.position, found) for frame in self.frames}
+    def plan(self, sights: Sequence[Sight]) -> Planned:
+        base, *over = layers(self.job, self.chunk)
+        spots = self._rows(base, sights[0])
         needed = all_earlier(spots) if self.job.sequential else needs(spots)
         for variation in range(self.job.batch_size):
             for group in self._batches(spots, needed):
                 self._add(group, needed, variation)
+        covered = {frame: spots[frame] for layer in over for frame in range(layer.start, layer.end)}
+        self.marks = self._marked(covered, needed)
+        for layer, sight in zip(over, sights[1:], strict=True):
+            spots |= self._lay_over(layer, sight)
         paste = {
             position: tuple(
                 tuple(self.made[v, *s.at] for s in spots[position] if s.written is not NOTHING)
@@ -122,22 +121,61 @@ class _Planner:
             core=(self.chunk.core_start, self.chunk.core_end),
             frames=tuple(self.frames),
             masks=keys.masks(self.job.id, self.chunk.index) if self.masks.kept else "",
-            tasks=tuple(self.tasks),
+            # What is laid over hides tasks; in other plans also neighbors may read what is not pasted here.
+            tasks=read_tasks(self.tasks, paste) if over else tuple(self.tasks),
             paste=paste,
             warnings=tuple(self.warnings),
             last=self.last,
         )
         return Planned(plan, tuple(self.masks.kept))
 
-    def _spots(self, frame: int, found: FoundSegs) -> list[Spot]:
+    def _rows(self, layer: LayerSpan, sight: Sight) -> dict[int, list[Spot]]:
+        """The spots of a layer's frames."""
+        positions = [f.position for f in self.frames if layer.start <= f.position < layer.end]
+        return {position: self._spots(position, layer, sight) for position in positions}
+
+    def _lay_over(self, layer: LayerSpan, sight: Sight) -> dict[int, list[Spot]]:
+        """Plan anew what an override touches in its frames: crops with other parameters, and those that read them."""
+        spots = self._rows(layer, sight)
+        needed = needs(spots)
+        marks = self._marked(spots, needed)
+        touched = {at for at, mark in marks.items() if self.marks.get(at) != mark}
+        for variation in range(self.job.batch_size):
+            wanted = frame_batches(spots, needed, self._size, self.job.batch_limit, lambda spot: spot.at in touched)
+            for group in wanted:
+                self._add(group, needed, variation)
+        self.marks |= marks
+        return spots
+
+    def _marked(self, rows: Rows, needed: Needs) -> dict[tuple[int, int, int], str]:
+        """What each crop would have for a key if it were sampled alone, and so were those below it."""
+        marks: dict[tuple[int, int, int], str] = {}
+        for row in rows.values():
+            for spot in (spot for spot in row if spot.written is not NOTHING):
+                below = [
+                    [
+                        (marks[n.at], 0, self.masks.digests[n.mask], n.source.detailer.feather)
+                        for n in needed[spot.at]
+                        if n.written is not NOTHING
+                    ]
+                ]
+                crops = [self._crop(spot, 0, ())]
+                marks[spot.at] = detail_key(self.job, spot.source, crops, below, self.digest, self.masks.digests)
+        return marks
+
+    def _spots(self, frame: int, layer: LayerSpan, sight: Sight) -> list[Spot]:
         spots = []
-        for order, source in enumerate(self.job.sources):
-            for index, given in enumerate(self._given(source, frame, found)):
+        moving = self.job.type is JobType.ANIMATEDIFF
+        for order, own in enumerate(self.job.sources):
+            piece = piece_at(self.job, own.name, self.chunk.core_start if moving else frame, layer.override)
+            source = self.job.source(own.name, piece)
+            self.pictures[piece, own.name, frame] = tuple(sight.looked.get(own.name, {}).get(frame, ()))
+            for index, given in enumerate(self._given(source, frame, sight.found)):
                 seg, mask = given.seg, np.asarray(given.seg.mask, dtype=np.float32)
                 shown = mask.any() and not given.skipped
                 written = writes(feather(mask, source.detailer.feather), seg.crop_region) if shown else NOTHING
                 kept = self.masks.add(mask)
-                spots.append(Spot(source, order, index, frame, seg, kept, written, given.prompt, given.seed))
+                spots.append(Spot(source, order, index, frame, seg, kept, written, given.prompt, given.seed, piece))
         return spots
 
     def _given(self, source: Source, frame: int, found: FoundSegs) -> list[Assigned]:
@@ -193,6 +231,7 @@ class _Planner:
                 id=task,
                 key=key,
                 source=first.source.name,
+                piece=first.piece,
                 label=first.seg.label,
                 confidence=first.seg.confidence,
                 variation=variation,
@@ -222,7 +261,7 @@ class _Planner:
             segment=spot.index,
             under=under,
             prompt=spot.prompt,
-            pictures=tuple(digests[spot.frame] for digests in self.looked.get(spot.source.name, ())),
+            pictures=self.pictures[spot.piece, spot.source.name, spot.frame],
         )
 
 

@@ -10,6 +10,7 @@ from farm.domain.job import Job, Source
 from farm.domain.keys import INGEST_GROUP, INGEST_RUN, PARTS_OF_GROUP, SCAN_FRAMES
 from farm.domain.media import Group, Media
 from farm.domain.queues import CPU
+from farm.domain.ranges import sources_between
 from farm.domain.submission import mask_position
 from farm.ports import NewTask
 
@@ -121,7 +122,7 @@ def wrap_task() -> NewTask:
 
 def _reads(job: Job, start: int, end: int, media: Mapping[str, Media]) -> list[str]:
     reads = ingest_ids(media[job.input.id], "frame", start, end - 1)
-    for source in job.sources:
+    for source in sources_between(job, start, end):
         reads += _mask_reads(job, source, start, end, media)
         for use, looked_at in source.looks_at:
             reads += _read_for(job, media[looked_at.id], use, start, end)

@@ -82,7 +82,7 @@ class PatchReader:
         task = self._tasks[ref.task]
         crop = task.crops[ref.crop]
         pixels = decode(self.members(ref, outputs)[member(ref.crop)])
-        mask = self.paste_mask(crop, self._job.source(task.source).detailer.feather)
+        mask = self.paste_mask(crop, self._job.source(task.source, task.piece).detailer.feather)
         return Patch(from_bytes(pixels), mask, Box(*crop.region))
 
     def members(self, ref: PatchRef, outputs: Mapping[str, str]) -> Mapping[str, bytes]:
@@ -124,7 +124,7 @@ def load(task: Task, tools: Tools) -> Loaded:
     outputs = task.outputs(detail.waits) if detail.waits else {}
     digests = {frame.position: frame.digest for frame in plan.frames}
     pictures = tools.pictures.read_all(digests[crop.frame] for crop in detail.crops)
-    source = task.job.source(detail.source)
+    source = task.job.source(detail.source, detail.piece)
     detailer = source.detailer
     moving = task.job.type is JobType.ANIMATEDIFF
     inputs, frames = [], []
