@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
-from farm.cli.context import LONG_PATIENCE_S, client
+from farm.cli.context import LONG_PATIENCE_S, client, resolved
 from farm.cli.faults import TIMED_OUT
 from farm.cli.show import AsJson, facts, notes, out, size, span, state, table, write_json
 from farm.cli.submit import EPILOG, fetch, submit
 from farm.cli.watch import end, follow
 from farm.client.answers import JobAnswer
 from farm.domain.state import JobState, TaskState
-from farm.errors import Rejected
 
 app = typer.Typer(help="Submit, watch, stop and fetch jobs.", no_args_is_help=True)
 app.command("submit", epilog=EPILOG)(submit)
@@ -225,17 +224,6 @@ def frames(
         for frame in found
     ]
     table(("frame", "state", "name", "size", "segments"), rows, "No frames.")
-
-
-def resolved(job_id: str) -> str:
-    """A job's id; `last` is the newest job's."""
-    if job_id != "last":
-        return job_id
-    with client() as farm:
-        newest = farm.jobs(limit=1)
-    if not newest:
-        raise Rejected("There is no `last` job: this farm has none yet. Submit one with `farm job submit`.")
-    return newest[0].id
 
 
 def _follow(job_id: str, timeout: float | None, *, quiet: bool, as_json: bool) -> None:

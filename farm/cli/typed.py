@@ -41,6 +41,9 @@ class What(BaseModel):
     win over it."""
     assign: Annotated[list[str], Field(alias="set")] = []
     """PARAMETER=VALUE, or segments.NAME.PARAMETER=VALUE for one segment. May be given several times; wins over all."""
+    like: str | None = None
+    """A job's id, or `last`: the new job is as that one was, but for the options that are given here. With --frames the
+    change holds for those frames only; all others stay as they are there."""
 
 
 WHAT = OptionGroup(What, "What to detail")
@@ -70,6 +73,8 @@ DETAILER = OptionGroup(Detailer, "Parameters (of all segments)")
 def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detailer: Given) -> Draft:
     """The draft of all that was typed: the document first, then the options, `--set` last. Raises Rejected."""
     typed = What.model_validate(what)
+    if typed.like is not None:
+        raise Rejected("--like names a job of a farm; it goes with `farm job submit` and `farm job plan`.")
     draft = _document(typed.document) if typed.document else {}
     if source is not None:
         draft["input"] = {**draft.get("input", {}), "uri": source}
@@ -78,12 +83,12 @@ def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detail
     add_segments(draft, "mask", typed.mask)
     add_segments(draft, "segs", typed.segs)
     if "outputs" in job:
-        job = {**job, "outputs": _separated(job["outputs"])}
+        job = {**job, "outputs": separated(job["outputs"])}
     if "loras" in detailer:
-        detailer = {**detailer, "loras": _separated(detailer["loras"])}
+        detailer = {**detailer, "loras": separated(detailer["loras"])}
     draft.update({name: str(value) if name == "type" else value for name, value in job.items()})
     if "hooks" in detailer:
-        detailer = {**detailer, "hooks": _listed("--hooks", detailer["hooks"])}
+        detailer = {**detailer, "hooks": list_of("--hooks", detailer["hooks"])}
     if detailer:
         draft["detailer"] = {**draft.get("detailer", {}), **detailer}
     for text in typed.assign:
@@ -91,7 +96,8 @@ def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detail
     return draft
 
 
-def _listed(option: str, text: str) -> list[Any]:
+def list_of(option: str, text: str) -> list[Any]:
+    """An option's JSON list. Raises Rejected."""
     try:
         found = json.loads(text)
     except ValueError as error:
@@ -113,7 +119,8 @@ def _document(path: Path) -> Draft:
     return rooted(found, path.parent)
 
 
-def _separated(text: object) -> list[str]:
+def separated(text: object) -> list[str]:
+    """Names with commas between them."""
     return [name.strip() for name in str(text).split(",") if name.strip()]
 
 

@@ -27,6 +27,7 @@ from farm.client.http import PATIENCE_S, Http
 from farm.client.models import add_model, model_files, verified
 from farm.client.uploads import OnBytes, hand_in
 from farm.domain.job import JobRequest
+from farm.domain.like import LikeRequest
 
 WAIT_S = 20.0
 """Seconds of one long poll."""
@@ -71,12 +72,15 @@ class Farm:
 
     # --- jobs ---
 
-    def submit(self, request: JobRequest, idempotency_key: str | None = None) -> JobAnswer:
-        """Submit a job. It is repeated safely: without a key of the caller's it gets one of its own."""
+    def submit(self, request: JobRequest | LikeRequest, idempotency_key: str | None = None) -> JobAnswer:
+        """Submit a job, also one like another (`LikeRequest`).
+
+        It is repeated safely: without a key of the caller's it gets one of its own.
+        """
         headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
         return JobAnswer.model_validate(self.http.post("/jobs", _body(request), headers=headers, repeatable=True))
 
-    def validate(self, request: JobRequest) -> Validated:
+    def validate(self, request: JobRequest | LikeRequest) -> Validated:
         """What a submission would become; nothing is submitted."""
         return Validated.model_validate(self.http.post("/jobs:validate", _body(request), repeatable=True))
 
@@ -204,6 +208,6 @@ class Farm:
                 return
 
 
-def _body(request: JobRequest) -> dict[str, Any]:
+def _body(request: JobRequest | LikeRequest) -> dict[str, Any]:
     # Only what was set: the rest is the type's own default, which the farm knows.
     return request.model_dump(mode="json", exclude_unset=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from farm.domain import keys
 from farm.domain.attachments import Packages
 from farm.domain.job import Job, JobRequest
+from farm.domain.like import LikeRequest, alike
 from farm.domain.media import Media
 from farm.domain.model import ModelKind, ModelRef
 from farm.domain.submission import WHOLE_CLIP_FRAMES, Registry, complete
@@ -81,8 +82,20 @@ class Farm:
         self._bounds = bounds
         self._outside = outside or Outside()
 
-    def validate(self, request: JobRequest, user: str = "") -> Job:
+    def meant(self, request: JobRequest | LikeRequest) -> JobRequest:
+        """A request that stands for itself: one that names another job is made from that job's document.
+
+        Raises:
+            NotFound: there is no such job.   Rejected: a path or a value cannot be.
+        """
+        if isinstance(request, JobRequest):
+            return request
+        job = self.documents.job(request.like)
+        return alike(job, self.documents.media(job.input.id), request)
+
+    def validate(self, request: JobRequest | LikeRequest, user: str = "") -> Job:
         """The job that a request stands for, not submitted. Raises Rejected."""
+        request = self.meant(request)
         documents, packages = self.documents, self._outside.packages
         registry = Registry(media=self.media, model=documents.model, segs=documents.segs, packages=packages)
         stamp = self._clock.now()
@@ -96,7 +109,7 @@ class Farm:
             whole_clip_frames=self._bounds.whole_clip_frames,
         )
 
-    def submit(self, request: JobRequest, user: str = "", idempotency_key: str = "") -> JobStatus:
+    def submit(self, request: JobRequest | LikeRequest, user: str = "", idempotency_key: str = "") -> JobStatus:
         """Accept a job. Costs the same for any length of clip.
 
         The document is written before the ledger hears of it, the ledger before anything is offered.

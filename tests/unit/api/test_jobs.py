@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
 
 from tests.unit.api.conftest import World
@@ -140,3 +141,37 @@ def test_events_end_with_the_job(client: TestClient, request_of: Make) -> None:
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert "event: job.status" in answer.text
     assert '"status": "canceled"' in answer.text
+
+
+def test_a_job_like_another_is_submitted_with_what_changes_and_where(
+    client: TestClient, request_of: Callable[..., dict[str, Any]], world: World
+) -> None:
+    world.add_model("ab" * 32)
+    first = client.post("/api/v1/jobs", json=request_of()).json()["id"]
+    asked = {"like": first, "set": {"segments.face.prompt": "a smile"}, "frames": "10-19"}
+    made = client.post("/api/v1/jobs", json=asked)
+    assert made.status_code == 202, made.text
+    document = made.json()["document"]
+    assert document["sources"][0]["detailer"]["prompt"] == ""
+    assert [(r["start"], r["end"], r["source"]["detailer"]["prompt"]) for r in document["ranges"]] == [
+        (9, 19, "a smile")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "said"),
+    [
+        ({"like": "nobody"}, 422, "There is no job 'nobody'"),
+        ({"set": {"segments.face.promt": "x"}}, 422, "near it are: prompt"),
+        ({"set": {"model": "x"}, "frames": "1-2"}, 422, "cannot differ between the frames"),
+        ({"sets": {}}, 422, "There is no field `sets`. Did you mean `set`?"),
+        ({"frames": 7}, 422, "`frames` is 7; it must be text"),
+    ],
+)
+def test_a_job_like_another_that_cannot_be_is_refused(
+    client: TestClient, request_of: Callable[..., dict[str, Any]], asked: dict[str, Any], status: int, said: str
+) -> None:
+    first = client.post("/api/v1/jobs", json=request_of()).json()["id"]
+    refused = client.post("/api/v1/jobs:validate", json={"like": first, **asked})
+    assert refused.status_code == status
+    assert said in refused.json()["detail"]

@@ -218,3 +218,15 @@ def test_help_and_version_need_no_farm(farm: Run) -> None:
     assert "--denoise" in farm("job", "submit", "--help").out
     assert "farm job submit" in farm("job", "submit", "--help").out
     assert farm("version", "--json").json()["detail-farm"]
+
+
+def test_a_job_like_the_last_one_differs_in_what_was_typed(near: Run, done: str, clip: Path, mask: Path) -> None:
+    typed = ("--like", "last", "--mask", f"{mask.stem}={mask}", "--denoise", 0.3, "--set", "priority=80")
+    whole = near("job", "submit", clip, *typed, "--dry-run", "--json").json()["document"]
+    assert whole["sources"][0]["detailer"]["denoise"] == 0.3
+    assert (whole["priority"], whole["ranges"]) == (80, [])
+    part = near("job", "submit", "--like", done, "--set", "prompt=a smile", "--frames", "9-10", "--dry-run", "--json")
+    assert [r["source"]["detailer"]["prompt"] for r in part.json()["document"]["ranges"]] == ["a smile"]
+    refused = near("job", "submit", "--like", done, "--set", "segments.face.promt=x", "--dry-run")
+    assert refused.code == 65
+    assert "near it are: prompt" in refused.err
