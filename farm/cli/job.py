@@ -9,6 +9,8 @@ import typer
 
 from farm.cli.context import LONG_PATIENCE_S, client, resolved
 from farm.cli.faults import TIMED_OUT
+from farm.cli.plan import EPILOG as PLAN_EPILOG
+from farm.cli.plan import plan
 from farm.cli.show import AsJson, facts, notes, out, size, span, state, table, write_json
 from farm.cli.submit import EPILOG, fetch, submit
 from farm.cli.watch import end, follow
@@ -17,6 +19,7 @@ from farm.domain.state import JobState, TaskState
 
 app = typer.Typer(help="Submit, watch, stop and fetch jobs.", no_args_is_help=True)
 app.command("submit", epilog=EPILOG)(submit)
+app.command("plan", epilog=PLAN_EPILOG)(plan)
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or `last` for the newest job.")]
 Reason = Annotated[str, typer.Option(help="Why; kept with the job.")]

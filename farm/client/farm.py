@@ -25,7 +25,9 @@ from farm.client.answers import (
 from farm.client.download import Downloaded, Downloader
 from farm.client.http import PATIENCE_S, Http
 from farm.client.models import add_model, model_files, verified
+from farm.client.planned import planned
 from farm.client.uploads import OnBytes, hand_in
+from farm.domain.forecast import Forecast
 from farm.domain.job import JobRequest
 from farm.domain.like import LikeRequest
 
@@ -34,6 +36,10 @@ WAIT_S = 20.0
 
 
 def _ignore(sent: int, total: int) -> None:
+    pass
+
+
+def _silent(chunk: int) -> None:
     pass
 
 
@@ -83,6 +89,10 @@ class Farm:
     def validate(self, request: JobRequest | LikeRequest) -> Validated:
         """What a submission would become; nothing is submitted."""
         return Validated.model_validate(self.http.post("/jobs:validate", _body(request), repeatable=True))
+
+    def plan(self, request: JobRequest | LikeRequest, on_chunk: Callable[[int], None] = _silent) -> Forecast:
+        """What a job would do, had it been submitted now; `on_chunk` hears how many of its chunks were looked at."""
+        return planned(self.http, _body(request), on_chunk)
 
     def job(self, job_id: str, wait_s: float = 0, since: int | None = None) -> JobAnswer:
         """A job as it stands; with `wait_s` and `since` as soon as its revision is another than `since`."""

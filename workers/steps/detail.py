@@ -16,6 +16,7 @@ from farm.detail.box import Box
 from farm.detail.enhance import CropInput, noise_mask
 from farm.domain import keys
 from farm.domain.detailer import JobType
+from farm.domain.forecast import Sample
 from farm.domain.hooks import Preview
 from farm.domain.job import Job
 from farm.domain.plan import Crop, DetailTask, PatchRef, Plan
@@ -191,8 +192,8 @@ def previews(task: Task, tools: Tools, loaded: Loaded, patches: Sequence[U8]) ->
     return preview_pictures(task.job.id, tools.plan(task.job.id, task.chunk), loaded.detail, hooks, tuple(drawn))
 
 
-def store(tools: Tools, loaded: Loaded, made: Made) -> StepResult:
-    """The patches as one object, then the record that says they are complete.
+def store(tools: Tools, loaded: Loaded, made: Made, took: Sample | None = None) -> StepResult:
+    """The patches as one object, then the record that says they are complete, and what it took to make them.
 
     What came out otherwise than planned, for want of memory or because of a patch below that did, is kept under a key
     of its own: no other job takes it for what it planned.
@@ -205,7 +206,15 @@ def store(tools: Tools, loaded: Loaded, made: Made) -> StepResult:
     key = keys.made_key(loaded.detail.key, rungs, loaded.below)
     name = keys.patches(key, digest)
     tools.blobs.put(name, data, "application/zip")
-    record = {"key": key, "object": name, "crops": len(made.patches), "bytes": len(data), "engine": tools.engine.name}
+    record: dict[str, object] = {
+        "key": key,
+        "object": name,
+        "crops": len(made.patches),
+        "bytes": len(data),
+        "engine": tools.engine.name,
+    }
+    if took is not None:
+        record["took"] = took.model_dump()
     if key != loaded.detail.key:
         record |= {"planned": loaded.detail.key, "rungs": list(rungs), "below": dict(loaded.below)}
     tools.blobs.put(keys.done(key, digest), compact(record), "application/json")

@@ -34,12 +34,11 @@ def plan(task: Task, tools: Tools) -> StepResult:
     """
     job = task.job
     chunk = chunk_of(job, task.chunk)
-    frames = ingested(tools, tools.media(job.input.id), "frame", chunk.run_start, chunk.run_end - 1)
-    chunk = stop_before(chunk, [position for position, frame in frames.items() if "error" in frame])
-    planned_frames = [_frame(frames[position]) for position in range(chunk.run_start, chunk.run_end)]
-    sights = [see(tools, job, chunk, layer, planned_frames) for layer in layers(job, chunk)]
+    frames, unreadable = planned_frames(tools, job, chunk)
+    chunk = stop_before(chunk, unreadable)
+    sights = [see(tools, job, chunk, layer, frames) for layer in layers(job, chunk)]
     before = tools.plan(job.id, task.chunk - 1).last if job.sequential and task.chunk else None
-    planned = plan_chunk(job, chunk, planned_frames, sights[0].found, before, sights[0].looked, sights[1:])
+    planned = plan_chunk(job, chunk, frames, sights[0].found, before, sights[0].looked, sights[1:])
     if planned.masks:
         name = keys.masks(job.id, task.chunk)
         tools.blobs.put(name, _pack_masks(planned.masks), "application/zip")
@@ -48,6 +47,18 @@ def plan(task: Task, tools: Tools) -> StepResult:
     tools.blobs.put(name, planned.plan.model_dump_json().encode(), "application/json")
     tools.forget(name)
     return StepResult(output=name, tasks=tuple(_new_task(job, task.chunk, d, tools.blobs) for d in planned.plan.tasks))
+
+
+def planned_frames(tools: Tools, job: Job, chunk: Chunk) -> tuple[list[PlannedFrame], list[int]]:
+    """The frames of a chunk's run as far as they can be read, and the positions in its halo where they cannot.
+
+    Raises:
+        BadFrame: a frame of its core cannot be read.   NotFound: one was not ingested yet.
+    """
+    frames = ingested(tools, tools.media(job.input.id), "frame", chunk.run_start, chunk.run_end - 1)
+    unreadable = [position for position, frame in frames.items() if "error" in frame]
+    chunk = stop_before(chunk, unreadable)
+    return [_frame(frames[position]) for position in range(chunk.run_start, chunk.run_end)], unreadable
 
 
 def see(tools: Tools, job: Job, chunk: Chunk, layer: LayerSpan, frames: Sequence[PlannedFrame]) -> Sight:

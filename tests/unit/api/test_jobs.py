@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from api.app import create_app
+from farm.domain.forecast import Forecast, GpuEstimate
 from tests.unit.api.conftest import World
 
 Make = Callable[..., dict[str, Any]]
@@ -175,3 +178,26 @@ def test_a_job_like_another_that_cannot_be_is_refused(
     refused = client.post("/api/v1/jobs:validate", json={"like": first, **asked})
     assert refused.status_code == status
     assert said in refused.json()["detail"]
+
+
+def test_a_plan_is_one_json_answer_or_lines_and_refuses_what_a_submission_would(
+    world: World, request_of: Callable[..., dict[str, Any]]
+) -> None:
+    last = Forecast(frames=40, chunks=3, tasks={}, crops={}, gpu=GpuEstimate(basis="none"))
+    app = create_app(world.farm, world.blobs, world.settings, lambda _job, _like: iter([1, 2, 3, last]))
+    with TestClient(app, base_url="http://127.0.0.1:8750", client=("127.0.0.1", 50_000)) as client:
+        asked = request_of()
+        assert client.post("/api/v1/jobs/plan", json=asked).json()["chunks"] == 3
+        lines = client.post("/api/v1/jobs/plan", json=asked, headers={"Accept": "application/x-ndjson"}).text
+        assert [json.loads(line).get("chunk") for line in lines.splitlines()] == [1, 2, 3, None]
+        assert client.post("/api/v1/jobs/plan", json={**asked, "segments": []}).status_code == 422
+        assert client.post("/api/v1/jobs/plan", json={"like": "nobody"}).status_code == 422
+        assert client.get("/api/v1/jobs").json()["items"] == []
+
+
+def test_an_api_without_a_planner_says_how_to_start_one(
+    client: TestClient, request_of: Callable[..., dict[str, Any]]
+) -> None:
+    refused = client.post("/api/v1/jobs/plan", json=request_of())
+    assert refused.status_code == 503
+    assert "farm api" in refused.json()["detail"]

@@ -230,3 +230,16 @@ def test_a_job_like_the_last_one_differs_in_what_was_typed(near: Run, done: str,
     refused = near("job", "submit", "--like", done, "--set", "segments.face.promt=x", "--dry-run")
     assert refused.code == 65
     assert "near it are: prompt" in refused.err
+
+
+def test_a_plan_tells_what_would_run_and_makes_no_job(near: Run, done: str, clip: Path, mask: Path) -> None:
+    known = near("job", "plan", clip, "--mask", mask, *QUICK)
+    assert known.code == 0, known.err
+    rows = {line.split()[0]: line.split()[1:] for line in known.out.splitlines() if line}
+    assert rows["detail:face"] == ["0", "1", "0", "5"]
+    assert rows["ingest"] == ["0", "2"]
+    assert "GPU time: 0 s" in known.out
+    changed = near("job", "plan", "--like", done, "--set", "prompt=a smile", "--frames", "9-10", "--json").json()
+    assert changed["crops"] == {"face": {"run": 2, "cached": 5}}
+    assert changed["gpu"]["seconds"] > 0
+    assert [job["id"] for job in near("job", "list", "--json").json()] == [done]
