@@ -11,7 +11,7 @@ from api.auth import Keys, authenticate, check_binding
 from api.context import Context
 from api.digests import digests
 from api.guard import Guard
-from api.routes import actions, forecast, frames, jobs, models, outputs, pages, tasks, uploads, workers
+from api.routes import actions, forecast, frames, jobs, models, outputs, pages, tasks, trace, uploads, workers
 from api.routes.health import health, metrics
 from api.views import ROOT
 from farm.adapters.media import limits_of
@@ -34,7 +34,7 @@ Errors are `application/problem+json`: what was seen, what is needed, what to ch
 submission may be repeated safely. All links in answers are paths on this server.
 """
 
-_ROUTERS = (uploads, forecast, jobs, actions, tasks, frames, outputs, models, workers)
+_ROUTERS = (uploads, forecast, jobs, actions, tasks, trace, frames, outputs, models, workers)
 
 
 def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | None = None) -> FastAPI:

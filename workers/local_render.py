@@ -73,9 +73,7 @@ class LocalFarm:
         """Take in a model's folder or file under a name. Raises Rejected."""
         add_model(name, path, self.blobs)
 
-    def run(
-        self, request: JobRequest | LikeRequest, on_status: Callable[[JobStatus], None] | None = None
-    ) -> JobStatus:
+    def run(self, request: JobRequest | LikeRequest, on_status: Callable[[JobStatus], None] | None = None) -> JobStatus:
         """Run a job to its end; `on_status` hears of it after every task. Raises Rejected at once if it cannot run."""
         status = self.farm.submit(request)
         while status.state not in JOB_ENDED:

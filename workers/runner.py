@@ -219,7 +219,9 @@ class Runner:
         """Offer what became ready, let the next chunk in; the sweeper does what cannot be done now."""
         try:
             self.farm.offer(ended.offers)
-            if ended.chunk_ended and not ended.job_ended:
+            if ended.job_ended:
+                self.farm.closed(lease.job)
+            elif ended.chunk_ended:
                 self.farm.advance(lease.job)
         except Unavailable as error:
             log.warning("left_to_the_sweeper", job=lease.job, task=lease.task, error=str(error))

@@ -13,6 +13,7 @@ from farm.cli.plan import EPILOG as PLAN_EPILOG
 from farm.cli.plan import plan
 from farm.cli.show import AsJson, facts, notes, out, size, span, state, table, write_json
 from farm.cli.submit import EPILOG, fetch, submit
+from farm.cli.trace import trace
 from farm.cli.watch import end, follow
 from farm.client.answers import JobAnswer
 from farm.domain.state import JobState, TaskState
@@ -20,6 +21,7 @@ from farm.domain.state import JobState, TaskState
 app = typer.Typer(help="Submit, watch, stop and fetch jobs.", no_args_is_help=True)
 app.command("submit", epilog=EPILOG)(submit)
 app.command("plan", epilog=PLAN_EPILOG)(plan)
+app.command("trace")(trace)
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or `last` for the newest job.")]
 Reason = Annotated[str, typer.Option(help="Why; kept with the job.")]

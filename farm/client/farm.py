@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,13 +24,14 @@ from farm.client.answers import (
     WorkerAnswer,
 )
 from farm.client.download import Downloaded, Downloader
-from farm.client.http import PATIENCE_S, Http
+from farm.client.http import PATIENCE_S, PREFIX, Http
 from farm.client.models import add_model, model_files, verified
 from farm.client.planned import planned
 from farm.client.uploads import OnBytes, hand_in
 from farm.domain.forecast import Forecast
 from farm.domain.job import JobRequest
 from farm.domain.like import LikeRequest
+from farm.domain.trace import Attempt
 
 WAIT_S = 20.0
 """Seconds of one long poll."""
@@ -126,6 +128,11 @@ class Farm:
         """Tasks of the chunks in flight, and those that failed."""
         which = {"state": list(states) or None, "layer": layer or None, "chunk": chunk}
         return [TaskAnswer.model_validate(item) for item in self._pages(f"/jobs/{job_id}/tasks", which, limit)]
+
+    def attempts(self, job_id: str) -> Iterator[Attempt]:
+        """Every attempt at a job's tasks that has ended: who, when, and why it ended."""
+        with closing(self.http.fetch(f"{PREFIX}/jobs/{job_id}/attempts")) as response:
+            yield from (Attempt.model_validate_json(line) for line in response.iter_lines() if line)
 
     def frame(self, job_id: str, number: int) -> dict[str, Any]:
         """One frame by its number: its state and links to its pictures."""

@@ -104,6 +104,11 @@ def masks(job_id: str, chunk: int) -> str:
     return job(job_id, f"masks/{chunk:06d}.zip")
 
 
+def attempts(job_id: str, name: str) -> str:
+    """Attempts at a job's tasks, written down before the ledger forgets them."""
+    return job(job_id, f"attempts/{name}")
+
+
 def segments(job_id: str) -> str:
     """The clip's segments, found by the scan of an `animatediff` job (with masks beside it)."""
     return job(job_id, "segments.json")

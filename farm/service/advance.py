@@ -9,7 +9,8 @@ from farm.domain.detailer import JobType
 from farm.domain.job import Job
 from farm.domain.media import Media
 from farm.domain.state import JobState
-from farm.ports import JobStatus, Ledger, NewTask, Offer
+from farm.ports import Blobs, JobStatus, Ledger, NewTask, Offer
+from farm.service.attempts import keep_chunks
 from farm.service.documents import Documents
 from farm.service.skeleton import chunk_tasks, chunks, scan_tasks, wrap_task
 
@@ -34,7 +35,7 @@ def advance(job: Job, ledger: Ledger, documents: Documents, window: int) -> tupl
         return ()
     total = chunks(job)
     if status.chunks_opened >= total:
-        _forget_old(job.id, total, ledger)
+        _forget_old(job.id, total, ledger, documents.blobs)
         if status.chunks_done + status.chunks_failed >= total:
             return ledger.extend(job.id, [wrap_task()], total)
         return ()
@@ -52,7 +53,7 @@ def _opening(
     tasks: list[NewTask] = []
     if room <= 0:
         return tasks, opened
-    _forget_old(job.id, opened, ledger)
+    _forget_old(job.id, opened, ledger, documents.blobs)
     media = media_of(job, documents)
     if opened == 0 and job.type is JobType.ANIMATEDIFF:
         tasks += scan_tasks(job, media)
@@ -65,11 +66,12 @@ def _opening(
     return tasks, opened
 
 
-def _forget_old(job: str, opened: int, ledger: Ledger) -> None:
+def _forget_old(job: str, opened: int, ledger: Ledger, blobs: Blobs) -> None:
     """Drop the rows of chunks that ended well, once no neighbor can ask for their outputs any more."""
     first = max(0, opened - LOOK_BACK)
     states = ledger.chunk_states(job, range(first, opened))
     for number, state in states.items():
         around = {states.get(number - 1, "done" if number <= first else "open"), state, states.get(number + 1, "open")}
         if around == {"done"}:
+            keep_chunks(job, [number], ledger, blobs)
             ledger.drop(job, number)

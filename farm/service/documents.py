@@ -26,7 +26,7 @@ class Documents:
     """Reads typed documents and keeps the latest. Safe for threads."""
 
     def __init__(self, blobs: Blobs) -> None:
-        self._blobs = blobs
+        self.blobs = blobs
         self._kept: OrderedDict[str, object] = OrderedDict()
         self._lock = Lock()
 
@@ -50,8 +50,8 @@ class Documents:
             NotFound: with the names there are.   Rejected: it is of another kind.
         """
         for name in (f"models/names/{name_or_hash}.json", f"models/refs/{name_or_hash}.json"):
-            if self._blobs.exists(name):
-                found = ModelRef.model_validate_json(self._blobs.get(name))
+            if self.blobs.exists(name):
+                found = ModelRef.model_validate_json(self.blobs.get(name))
                 if kind is not None and found.kind != kind:
                     raise Rejected(
                         f"{name_or_hash!r} is {KIND_NAMES[found.kind]}, where {KIND_NAMES[kind]} is needed; "
@@ -66,7 +66,7 @@ class Documents:
 
     def models(self, kind: ModelKind | None = None) -> list[ModelRef]:
         """All models by name, or those of one kind."""
-        found = (ModelRef.model_validate_json(self._blobs.get(name)) for name in self._blobs.list("models/names/"))
+        found = (ModelRef.model_validate_json(self.blobs.get(name)) for name in self.blobs.list("models/names/"))
         return [ref for ref in found if kind in (None, ref.kind)]
 
     def _names(self, kind: ModelKind | None) -> str:
@@ -78,7 +78,7 @@ class Documents:
                 self._kept.move_to_end(name)
                 return self._kept[name]  # type: ignore[return-value]  # one parser per name
         try:
-            document = parse(self._blobs.get(name))
+            document = parse(self.blobs.get(name))
         except NotFound:
             raise NotFound(missing) from None
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from farm.domain import keys
@@ -13,9 +13,11 @@ from farm.domain.like import LikeRequest, alike
 from farm.domain.media import Media
 from farm.domain.model import ModelKind, ModelRef
 from farm.domain.submission import WHOLE_CLIP_FRAMES, Registry, complete
+from farm.domain.trace import Attempt
 from farm.errors import Conflict, NotFound, Rejected
 from farm.ports import Blobs, JobFacts, JobStatus, Ledger, Offer, Queue, TaskFilter, TaskStatus, WorkerStatus
 from farm.service.advance import advance
+from farm.service.attempts import attempts_of, keep_rest
 from farm.service.documents import Documents, compact
 from farm.service.recover import recover_job
 from farm.service.skeleton import chunks
@@ -129,6 +131,15 @@ class Farm:
     def advance(self, job_id: str) -> None:
         """Let the job's next chunks in, or close it; what became ready is offered."""
         self.queue.send(advance(self.documents.job(job_id), self.ledger, self.documents, self._bounds.window))
+
+    def closed(self, job_id: str) -> None:
+        """A job has ended: what the ledger still knows of its attempts is written down."""
+        keep_rest(job_id, self.ledger, self.blobs)
+
+    def attempts(self, job_id: str) -> Iterator[Attempt]:
+        """Every attempt at the job's tasks that has ended: who, when, and why it ended. Raises NotFound."""
+        self.documents.job(job_id)
+        return attempts_of(job_id, self.ledger, self.blobs)
 
     def act(self, job_id: str, action: str, reason: str = "", actor: str = "") -> JobStatus:
         """`pause`, `resume` or `cancel`. The decision is in the store before the ledger acts on it."""

@@ -201,3 +201,13 @@ def test_an_api_without_a_planner_says_how_to_start_one(
     refused = client.post("/api/v1/jobs/plan", json=request_of())
     assert refused.status_code == 503
     assert "farm api" in refused.json()["detail"]
+
+
+def test_a_trace_is_there_for_every_job_and_for_no_other_id(
+    client: TestClient, request_of: Callable[..., dict[str, Any]]
+) -> None:
+    job = client.post("/api/v1/jobs", json=request_of()).json()["id"]
+    assert client.get(f"/api/v1/jobs/{job}/attempts").text == ""
+    assert client.get(f"/api/v1/jobs/{job}/trace").json()["traceEvents"] == []
+    for what in ("attempts", "trace"):
+        assert client.get(f"/api/v1/jobs/nobody/{what}").status_code == 404

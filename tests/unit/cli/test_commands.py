@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.cli.conftest import Run
 from tests.unit.client.conftest import KEY, Running
+from tests.unit.domain.test_trace import check_chrome
 
 QUICK = ("--guide-size", 64, "--steps", 2)
 
@@ -243,3 +244,18 @@ def test_a_plan_tells_what_would_run_and_makes_no_job(near: Run, done: str, clip
     assert changed["crops"] == {"face": {"run": 2, "cached": 5}}
     assert changed["gpu"]["seconds"] > 0
     assert [job["id"] for job in near("job", "list", "--json").json()] == [done]
+
+
+def test_a_trace_tells_who_did_what_and_is_a_timeline_for_perfetto(near: Run, done: str) -> None:
+    told = near("job", "trace", done)
+    assert "detail:face" in told.out
+    assert "GPU busy" in told.out
+    assert "Every attempt ended well" in told.err
+    chunk = near("job", "trace", "last", "--chunk", 0)
+    assert all(task in chunk.out for task in ("plan.0", "detail.0.0", "paste.0"))
+    drawn = near("job", "trace", done, "--format", "chrome")
+    assert check_chrome(drawn.json())
+    names = {event["args"].get("name") for event in drawn.json()["traceEvents"]}
+    assert {"one", "GPU", "download", "upload", "other tasks"} <= names
+    assert "GPU busy: " in drawn.err
+    assert near("job", "trace", "nobody").code == 65
