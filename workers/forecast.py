@@ -25,10 +25,10 @@ from farm.errors import BadFrame, NotFound, Rejected
 from farm.ports import Blobs
 from farm.service.advance import media_of
 from farm.service.farm import Farm
+from farm.service.reading import document_name
 from farm.service.skeleton import chunk_of, chunk_tasks, chunks, groups, scan_tasks
 from workers.context import Tools
 from workers.foresight import Foresight
-from workers.steps.ingest import document_name
 from workers.steps.plan import done_output, planned_frames, see
 
 SAMPLES = 64

@@ -14,11 +14,12 @@ from farm.adapters.pictures import digest
 from farm.domain.media import Group, Media
 from farm.errors import NotFound, Unavailable
 from farm.ports import Blobs
+from farm.service.reading import document_name
 from farm.service.skeleton import groups
 from workers.context import Tools
 from workers.gpu.engine import Engine
 from workers.pictures_cache import PictureCache
-from workers.steps.ingest import IngestedFrame, document_name, entry, named, of_pictures
+from workers.steps.ingest import IngestedFrame, entry, named, of_pictures
 
 KEPT = 8
 """Documents of groups that are kept in memory."""

@@ -70,6 +70,13 @@ def act(job_id: JobId, action: Action, tools: Tools, user: User) -> Done:
     return Done(affected=_open_tasks(before), job=job_view(farm.act(job_id, action.action, action.reason, user)))
 
 
+@router.delete("/jobs/{job_id}", status_code=204)
+def delete(job_id: JobId, tools: Tools) -> None:
+    """Remove a job that has ended, with its frames and video. What other jobs may share (patches, ingested frames,
+    uploads) stays until an operator collects it (`farm gc`)."""
+    tools.farm.delete(job_id)
+
+
 @router.post("/jobs:recover")
 def recover(tools: Tools) -> Recovered:
     """Rebuild every job's place in Redis from the store, after Redis lost its data. Those that are there stay so."""

@@ -136,6 +136,24 @@ def retry(
 
 
 @app.command()
+def delete(
+    job_id: JobId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a job that has ended, with its frames and video. What others may share stays until `farm gc`."""
+    with client() as farm:
+        job_id = resolved(job_id)
+        if not yes:
+            typer.confirm(f"Remove job {job_id} and all its outputs?", abort=True)
+        farm.delete_job(job_id)
+    if as_json:
+        write_json({"deleted": job_id})
+    else:
+        notes().print(f"Job {job_id} is gone. Free what only it has used: farm gc")
+
+
+@app.command()
 def recover(
     job_id: Annotated[str | None, typer.Argument(metavar="[JOB]", help="The job's id.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All jobs of the store.")] = False,

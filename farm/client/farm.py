@@ -118,6 +118,10 @@ class Farm:
         done = self.http.post(f"/jobs/{job_id}/actions", body, repeatable=True)
         return int(done["affected"]), JobAnswer.model_validate(done["job"])
 
+    def delete_job(self, job_id: str) -> None:
+        """Remove a job that has ended, with its outputs. Raises NotFound, Conflict."""
+        self.http.send("DELETE", f"/jobs/{job_id}")
+
     def recover_all(self) -> tuple[str, ...]:
         """Rebuild every job's place in Redis from the store; the jobs' ids."""
         return tuple(self.http.post("/jobs:recover", None, repeatable=True)["jobs"])

@@ -89,6 +89,11 @@ def job_doc(job_id: str) -> str:
     return job(job_id, "job.json")
 
 
+def outputs_only(job_id: str) -> str:
+    """Says that a job keeps its outputs and nothing that they were made of."""
+    return job(job_id, "outputs-only.json")
+
+
 def decision(job_id: str, stamp: str, action: str) -> str:
     """What a person decided about a job; read in order of names when a ledger is rebuilt."""
     return job(job_id, f"decisions/{stamp}-{action}.json")

@@ -69,6 +69,11 @@ class Documents:
         found = (ModelRef.model_validate_json(self.blobs.get(name)) for name in self.blobs.list("models/names/"))
         return [ref for ref in found if kind in (None, ref.kind)]
 
+    def forget(self, name: str) -> None:
+        """Drop a document that was removed from the store."""
+        with self._lock:
+            self._kept.pop(name, None)
+
     def _names(self, kind: ModelKind | None) -> str:
         return ", ".join(sorted(ref.name for ref in self.models(kind))) or "none yet"
 

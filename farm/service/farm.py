@@ -19,6 +19,7 @@ from farm.ports import Blobs, JobFacts, JobStatus, Ledger, Offer, Queue, TaskFil
 from farm.service.advance import advance
 from farm.service.attempts import attempts_of, keep_rest
 from farm.service.documents import Documents, compact
+from farm.service.gc import remove_job
 from farm.service.recover import recover_job
 from farm.service.skeleton import chunks
 
@@ -164,6 +165,15 @@ class Farm:
         self.queue.send(offers)
         self.advance(job_id)
         return count
+
+    def delete(self, job_id: str) -> None:
+        """Remove a job that has ended, and its outputs; what it shares with others stays until it is collected.
+
+        Raises:
+            NotFound.   Conflict: it has not ended.
+        """
+        remove_job(job_id, self.blobs, self.ledger)
+        self.documents.forget(keys.job_doc(job_id))
 
     def recover(self, job_id: str) -> JobStatus:
         """Rebuild a job's place in the ledger from the store alone; finished chunks and patches are not made again."""

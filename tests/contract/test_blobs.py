@@ -1,5 +1,6 @@
 """What every store promises, held by each: in memory, in a folder, and on a real S3 server."""
 
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -199,3 +200,13 @@ def test_a_link_reads_the_blob_without_keys_or_there_is_none(blobs: Blobs) -> No
             assert answer.headers["Content-Type"] == "image/png"
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(link.replace("Signature=", "Signature=0"))
+
+
+def test_a_listing_tells_sizes_and_ages(blobs: Blobs) -> None:
+    before = time.time()
+    for name in NAMES:
+        blobs.put(name, name.encode() * 3)
+    found = list(blobs.entries("a/"))
+    assert [(entry.name, entry.size) for entry in found] == [(name, 3 * len(name)) for name in sorted(NAMES[:3])]
+    assert all(before - 2 <= entry.modified <= time.time() + 2 for entry in found)  # some stores tell whole seconds
+    assert len(list(blobs.entries(""))) == len(NAMES)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from farm.adapters.pictures import decode, decode_mask
 from farm.adapters.video import decode_group
-from farm.domain import keys
 from farm.domain.job import Job
 from farm.domain.media import Group, Media
 from farm.errors import BadFrame, Rejected
 from farm.service.documents import compact
+from farm.service.reading import document_name
 from farm.service.skeleton import groups
 from workers.context import StepResult, Task, Tools
 
@@ -49,12 +49,6 @@ def ingest(task: Task, tools: Tools) -> StepResult:
         frames = list(_frames(task, tools, media, use, int(number)))
         tools.blobs.put(name, compact({"frames": frames}), "application/json")
     return StepResult(output=name)
-
-
-def document_name(media: Media, use: str, group: Group) -> str:
-    """Name of the document that lists a group's frames; `use` is `frame` or `mask`."""
-    key = keys.content_key("ingest", {"media": media.id, "use": use, "group": [group.start, group.frames]})
-    return keys.ingest(key)
 
 
 def ingested(tools: Tools, media: Media, use: str, first: int, last: int) -> dict[int, IngestedFrame]:

@@ -259,3 +259,24 @@ def test_a_trace_tells_who_did_what_and_is_a_timeline_for_perfetto(near: Run, do
     assert {"one", "GPU", "download", "upload", "other tasks"} <= names
     assert "GPU busy: " in drawn.err
     assert near("job", "trace", "nobody").code == 65
+
+
+def test_a_job_is_removed_once_it_has_ended(near: Run, done: str, clip: Path, mask: Path) -> None:
+    running = near("job", "submit", clip, "--mask", mask, "--prompt", "more").out.strip()
+    refused = near("job", "delete", running, "--yes")
+    assert refused.code == 65
+    assert "Cancel it first" in refused.err
+    assert near("job", "delete", done, "--yes", "--json").json() == {"deleted": done}
+    assert near("job", "get", done).code == 65
+    assert near("job", "delete", done, "--yes").code == 65
+
+
+def test_an_age_is_a_number_and_a_unit(farm: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FARM_REDIS_URL", "redis://127.0.0.1:9")
+    monkeypatch.setenv("FARM_STORE", f"file://{tmp_path}/store")
+    wrong = farm("gc", "--older-than", "a month")
+    assert wrong.code == 64
+    assert "30d" in wrong.err
+    nothing = farm("gc", "--dry-run", "--older-than", "30d", "--json")
+    assert nothing.code == 0, nothing.err
+    assert nothing.json()["objects"] == {}
