@@ -79,6 +79,8 @@ def draft_of(job: Job, clip: Media) -> Draft:
         "model": job.model.hash,
         "refiner": job.refiner.hash if job.refiner else None,
         "vae": job.vae.hash if job.vae else None,
+        "motion": job.motion.hash if job.motion else None,
+        "motion_loras": [{"model": one.model.hash, "strength": one.strength} for one in job.motion_loras],
         "embeddings": embeddings,
         "vram_gb": float(job.gpu_queue.partition(".")[2]),
     }

@@ -18,7 +18,10 @@ from farm.domain.media import Media
 from farm.domain.segment_request import SegmentRequest, changed
 from farm.errors import Rejected
 
-OF_THE_CLIP = ("crop_factor", "drop_size", "bbox_fill", "contour_fill", "context_length", "context_overlap", "wildcard")
+OF_THE_CLIP = (
+    *("crop_factor", "drop_size", "bbox_fill", "contour_fill", "wildcard"),
+    *("context_length", "context_overlap", "context_schedule", "context_stride", "closed_loop"),
+)
 """Parameters that decide the segments and windows of a whole `animatediff` job: they cannot differ between frames."""
 
 

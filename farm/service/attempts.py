@@ -43,10 +43,10 @@ def attempts_of(job: str, ledger: Ledger, blobs: Blobs) -> Iterator[Attempt]:
 
     Attempts of chunks in flight are lost with the ledger; all others are not.
     """
-    told: set[tuple[str, str, int]] = set()
+    told: set[tuple[str, str, str, int]] = set()
     for attempt in _everywhere(job, ledger, blobs):
         # The ledger's clock in milliseconds, however it came here.
-        mark = (attempt.task, attempt.worker, round(attempt.started * 1000))
+        mark = (attempt.task, attempt.worker, attempt.outcome, round(attempt.started * 1000))
         if mark not in told:
             told.add(mark)
             yield _timed(attempt, blobs)

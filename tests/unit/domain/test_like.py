@@ -29,7 +29,8 @@ UPLOAD = {name.removeprefix("upload:").rstrip("0"): name for name in MEDIA}
 def _model(name: str, kind: ModelKind | None = None) -> ModelRef:
     """Any name is there; its hash is found as well, but says nothing about its name."""
     name = name.removeprefix("hash of ")
-    return ModelRef(name=name, hash=f"hash of {name}", kind=kind or "model", recommended={"steps": 11})
+    found = ModelRef(name=name, hash=f"hash of {name}", kind=kind or "model", recommended={"steps": 11})
+    return found.model_copy(update={"has_motion": True})
 
 
 def _complete(request: JobRequest) -> Job:
@@ -87,7 +88,12 @@ def _content(job: Job) -> dict[str, Any]:
 
 
 def test_a_job_like_another_with_no_change_is_the_same_by_content() -> None:
-    for of in (_job(), _job(input={"uri": UPLOAD["clip"]}, embeddings={}, overrides=[])):
+    moving = {"type": "animatediff", "chunk": 24, "motion": "mm", "motion_loras": [{"model": "pan", "strength": 0.5}]}
+    for of in (
+        _job(),
+        _job(input={"uri": UPLOAD["clip"]}, embeddings={}, overrides=[]),
+        _job(**moving, overrides=[], refiner=None),
+    ):
         assert _content(_alike(of)) == _content(of)
 
 

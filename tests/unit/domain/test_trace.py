@@ -55,7 +55,7 @@ def check_chrome(trace: dict[str, Any]) -> list[dict[str, Any]]:
     assert isinstance(trace["traceEvents"], list)
     assert all(isinstance(value, (str, int, float)) for value in trace["otherData"].values())
     named: dict[str, set[tuple[int, int]]] = defaultdict(set)
-    rows: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    rows: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
     for event in trace["traceEvents"]:
         assert isinstance(event["name"], str)
         assert isinstance(event["pid"], int)
