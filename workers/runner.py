@@ -18,6 +18,7 @@ from farm.domain.queues import roomier
 from farm.domain.state import Outcome
 from farm.errors import Canceled, FarmError, LeaseLost, OutOfMemory, Rejected, Unavailable
 from farm.ports import Ended, Lease, Ledger, Offer
+from farm.service.attempts import keep_rest
 from farm.service.farm import Farm
 from workers.context import StepResult, Task, Tools
 from workers.pipeline import GpuPipeline
@@ -220,7 +221,7 @@ class Runner:
         try:
             self.farm.offer(ended.offers)
             if ended.job_ended:
-                self.farm.closed(lease.job)
+                keep_rest(lease.job, self.farm.ledger, self.farm.blobs)
             elif ended.chunk_ended:
                 self.farm.advance(lease.job)
         except Unavailable as error:

@@ -16,6 +16,7 @@ from api.routes.jobs import Request_
 from farm.domain.forecast import Forecast
 from farm.domain.job import JobRequest
 from farm.errors import NotFound, Rejected, Unavailable
+from farm.service.meant import meant
 
 router = APIRouter(tags=["jobs"], responses=RESPONSES)
 
@@ -37,7 +38,7 @@ def plan(
     if tools.foresee is None:
         raise Unavailable("This API was started without what plans jobs. Start it with `farm api` or `farm up`.")
     try:
-        asked = tools.farm.meant(request)
+        asked = meant(request, tools.farm.documents)
         job = tools.farm.validate(asked, user)
         like = None if isinstance(request, JobRequest) else tools.farm.document(request.like)
     except NotFound as error:

@@ -32,6 +32,7 @@ from farm.domain.forecast import Forecast
 from farm.domain.job import JobRequest
 from farm.domain.like import LikeRequest
 from farm.domain.trace import Attempt
+from farm.errors import Rejected
 
 WAIT_S = 20.0
 """Seconds of one long poll."""
@@ -123,8 +124,18 @@ class Farm:
         self.http.send("DELETE", f"/jobs/{job_id}")
 
     def recover_all(self) -> tuple[str, ...]:
-        """Rebuild every job's place in Redis from the store; the jobs' ids."""
-        return tuple(self.http.post("/jobs:recover", None, repeatable=True)["jobs"])
+        """Rebuild in Redis every job of the store that it lacks; the jobs that it has now.
+
+        Raises:
+            Rejected: a job cannot be read; all others are there.
+        """
+        found = self.http.post("/jobs:recover", None, repeatable=True)
+        if found["failed"]:
+            raise Rejected(
+                f"{len(found['jobs'])} jobs are in Redis; these cannot be read: {'; '.join(found['failed'])}. "
+                f"Remove them (farm job delete JOB), or run the version of the farm that they were made with."
+            )
+        return tuple(found["jobs"])
 
     def tasks(
         self, job_id: str, states: Sequence[str] = (), layer: str = "", chunk: int | None = None, limit: int = 1000

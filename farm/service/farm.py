@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from farm.domain import keys
 from farm.domain.attachments import Packages
 from farm.domain.job import Job, JobRequest
-from farm.domain.like import LikeRequest, alike
+from farm.domain.like import LikeRequest
 from farm.domain.media import Media
 from farm.domain.model import ModelKind, ModelRef
 from farm.domain.submission import WHOLE_CLIP_FRAMES, Registry, complete
-from farm.domain.trace import Attempt
 from farm.errors import Conflict, NotFound, Rejected
 from farm.ports import Blobs, JobFacts, JobStatus, Ledger, Offer, Queue, TaskFilter, TaskStatus, WorkerStatus
 from farm.service.advance import advance
-from farm.service.attempts import attempts_of, keep_rest
 from farm.service.documents import Documents, compact
-from farm.service.gc import remove_job
+from farm.service.meant import meant
 from farm.service.recover import recover_job
 from farm.service.skeleton import chunks
 
@@ -85,20 +83,9 @@ class Farm:
         self._bounds = bounds
         self._outside = outside or Outside()
 
-    def meant(self, request: JobRequest | LikeRequest) -> JobRequest:
-        """A request that stands for itself: one that names another job is made from that job's document.
-
-        Raises:
-            NotFound: there is no such job.   Rejected: a path or a value cannot be.
-        """
-        if isinstance(request, JobRequest):
-            return request
-        job = self.documents.job(request.like)
-        return alike(job, self.documents.media(job.input.id), request)
-
     def validate(self, request: JobRequest | LikeRequest, user: str = "") -> Job:
         """The job that a request stands for, not submitted. Raises Rejected."""
-        request = self.meant(request)
+        request = meant(request, self.documents)
         documents, packages = self.documents, self._outside.packages
         registry = Registry(media=self.media, model=documents.model, segs=documents.segs, packages=packages)
         stamp = self._clock.now()
@@ -133,15 +120,6 @@ class Farm:
         """Let the job's next chunks in, or close it; what became ready is offered."""
         self.queue.send(advance(self.documents.job(job_id), self.ledger, self.documents, self._bounds.window))
 
-    def closed(self, job_id: str) -> None:
-        """A job has ended: what the ledger still knows of its attempts is written down."""
-        keep_rest(job_id, self.ledger, self.blobs)
-
-    def attempts(self, job_id: str) -> Iterator[Attempt]:
-        """Every attempt at the job's tasks that has ended: who, when, and why it ended. Raises NotFound."""
-        self.documents.job(job_id)
-        return attempts_of(job_id, self.ledger, self.blobs)
-
     def act(self, job_id: str, action: str, reason: str = "", actor: str = "") -> JobStatus:
         """`pause`, `resume` or `cancel`. The decision is in the store before the ledger acts on it."""
         self.ledger.status(job_id)
@@ -166,25 +144,12 @@ class Farm:
         self.advance(job_id)
         return count
 
-    def delete(self, job_id: str) -> None:
-        """Remove a job that has ended, and its outputs; what it shares with others stays until it is collected.
-
-        Raises:
-            NotFound.   Conflict: it has not ended.
-        """
-        remove_job(job_id, self.blobs, self.ledger)
-        self.documents.forget(keys.job_doc(job_id))
-
     def recover(self, job_id: str) -> JobStatus:
         """Rebuild a job's place in the ledger from the store alone; finished chunks and patches are not made again."""
         job = self.documents.job(job_id)
         recover_job(job, facts(job), self.blobs, self.ledger)
         self.advance(job_id)
         return self.ledger.status(job_id)
-
-    def stored_jobs(self) -> list[str]:
-        """Ids of all jobs in the store, whether the ledger knows them or not."""
-        return sorted({name.split("/")[1] for name in self.blobs.list("jobs/") if name.endswith("/job.json")})
 
     def status(self, job_id: str) -> JobStatus:
         """Counts as the ledger keeps them. Raises NotFound."""

@@ -7,7 +7,7 @@ from collections import Counter
 from farm.adapters.memory_ledger import MemoryLedger
 from farm.domain.state import JobState, Outcome
 from farm.ports import TaskFilter
-from farm.service.attempts import DETAIL_NAMES, attempts_of, keep_chunks
+from farm.service.attempts import DETAIL_NAMES, attempts_of, keep_chunks, keep_rest
 from tests.unit.service.test_farm import World
 
 
@@ -19,15 +19,15 @@ def test_every_attempt_is_told_once_whether_its_row_is_still_there_or_not() -> N
     there = {task.id for task in world.farm.tasks(job, TaskFilter(), limit=1000)}
     assert set(world.ran) > there
     for _ in range(2):  # what was left is written down when the job ends, and still told once
-        assert Counter(attempt.task for attempt in world.farm.attempts(job)) == Counter(world.ran)
-        world.farm.closed(job)
+        assert Counter(attempt.task for attempt in attempts_of(job, world.ledger, world.blobs)) == Counter(world.ran)
+        keep_rest(job, world.ledger, world.blobs)
 
 
 def test_what_the_store_was_told_is_there_without_a_ledger() -> None:
     world = World(window=3)
     job = world.submit()
     world.run()
-    world.farm.closed(job)
+    keep_rest(job, world.ledger, world.blobs)
     told = attempts_of(job, MemoryLedger(), world.blobs)
     assert Counter(attempt.task for attempt in told) == Counter(world.ran)
 
@@ -39,7 +39,7 @@ def test_an_attempt_that_ended_badly_says_who_when_and_why() -> None:
     assert lease is not None
     world.ledger.fail(lease, Outcome.ERROR, "no such file", 0)
     world.run()
-    bad, good = (attempt for attempt in world.farm.attempts(job) if attempt.task == lease.task)
+    bad, good = (attempt for attempt in attempts_of(job, world.ledger, world.blobs) if attempt.task == lease.task)
     assert (bad.worker, bad.outcome, bad.error) == ("w", "error", "no such file")
     assert good.ok
     assert bad.started <= bad.ended <= good.started
@@ -52,5 +52,5 @@ def test_all_detail_tasks_of_a_large_chunk_are_kept() -> None:
     world.run(most=60)
     keep_chunks(job, [0], world.ledger, world.blobs)
     world.ledger.forget(job)
-    kept = [attempt.task for attempt in world.farm.attempts(job)]
+    kept = [attempt.task for attempt in attempts_of(job, world.ledger, world.blobs)]
     assert len(kept) == len(set(kept)) > DETAIL_NAMES / 2
