@@ -15,7 +15,7 @@ from typing import Any
 from farm.detail.spans import stop_before
 from farm.domain import keys
 from farm.domain.detailer import JobType
-from farm.domain.forecast import Count, Forecast, Sample, alike_to_gpu, estimate, pixel_steps
+from farm.domain.forecast import Count, Forecast, Sample, alike_to_gpu, estimate, work_of
 from farm.domain.job import Job
 from farm.domain.media import Media
 from farm.domain.plan import After, DetailTask, Plan
@@ -25,8 +25,9 @@ from farm.errors import BadFrame, NotFound, Rejected
 from farm.ports import Blobs
 from farm.service.advance import media_of
 from farm.service.farm import Farm
+from farm.service.groups import group_at
 from farm.service.reading import document_name
-from farm.service.skeleton import chunk_of, chunk_tasks, chunks, groups, scan_tasks
+from farm.service.skeleton import chunk_of, chunk_tasks, chunks, scan_tasks
 from workers.context import Tools
 from workers.foresight import Foresight
 from workers.steps.plan import done_output, planned_frames, see
@@ -113,7 +114,7 @@ class _Look:
         self.last: After | None = None
         self._ingests: set[str] = set()
         if job.type is JobType.ANIMATEDIFF:
-            for task in scan_tasks(job, self.media):
+            for task in scan_tasks(job, self.media, count=job.frames):
                 self._fixed(task.id, task.layer)
         self._fixed("wrap", "wrap")
 
@@ -154,7 +155,7 @@ class _Look:
         _, spec, number = task.split(".")
         use, start = spec.split("-")
         media = next(media for name, media in self.media.items() if name.startswith(start))
-        return document_name(media, use, groups(media)[int(number)])
+        return document_name(media, use, group_at(media, int(number)))
 
     def _detail_tasks(self, number: int) -> tuple[DetailTask, ...]:
         """Raises NotFound where something of the chunk was not looked at by a worker yet."""
@@ -192,7 +193,7 @@ class _Look:
         self.tasks[f"detail:{detail.source}", done] += 1
         self.crops[detail.source, done] += len(detail.crops)
         if not done:
-            self.work += pixel_steps(self.job, detail)
+            self.work += work_of(self.job, detail)
         elif len(self.samples) < SAMPLES and (sample := _sample(self.tools, output)) is not None:
             self.samples[output] = sample
 

@@ -14,8 +14,8 @@ from farm.adapters.pictures import digest
 from farm.domain.media import Group, Media
 from farm.errors import NotFound, Unavailable
 from farm.ports import Blobs
+from farm.service.groups import all_groups, group_at, numbers
 from farm.service.reading import document_name
-from farm.service.skeleton import groups
 from workers.context import Tools
 from workers.gpu.engine import Engine
 from workers.pictures_cache import PictureCache
@@ -45,7 +45,7 @@ class Foresight(Tools):
             for one in media
             if one.pictures
             for use in ("frame", "mask")
-            for group in groups(one)
+            for group in all_groups(one)
         }
         self._seen: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
@@ -80,10 +80,9 @@ class Foresight(Tools):
             return {}
         known: dict[int, str] = {}
         end = min(group.start + group.frames, before.frames)
-        for other in groups(before):
-            if other.start < end and group.start < other.start + other.frames:
-                document = super().json_or_none(document_name(before, use, other)) or {"frames": []}
-                known |= {frame["position"]: frame["digest"] for frame in document["frames"] if "digest" in frame}
+        for number in numbers(before, group.start, end - 1) if group.start < end else ():
+            document = super().json_or_none(document_name(before, use, group_at(before, number))) or {"frames": []}
+            known |= {frame["position"]: frame["digest"] for frame in document["frames"] if "digest" in frame}
         same = range(group.start, end)
         return {at: known[at] for at in same if at in known and media.pictures[at].blob == before.pictures[at].blob}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from farm.domain.forecast import Sample, pixel_steps
+from farm.domain.forecast import Sample, work_of
 from farm.ports import Lease
 from workers.context import Task
 from workers.steps import detail
@@ -112,7 +112,7 @@ class GpuPipeline:
             device=tools.engine.device,
             download=(0.0, ready.download_s),
             gpu=made.gpu,
-            pixel_steps=pixel_steps(ready.task.job, ready.loaded.detail),
+            pixel_steps=work_of(ready.task.job, ready.loaded.detail),
         )
         result = detail.store(tools, ready.loaded, made.made, took)
         self._runner.finished(ready.lease, result, time.monotonic() - ready.started)

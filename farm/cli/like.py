@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from farm.cli.draft import FARM_ADDRESSES, assignment, named
 from farm.cli.options import Given
-from farm.cli.typed import What, list_of, separated
+from farm.cli.typed import What, as_json, separated
 from farm.domain.like import LikeRequest
 from farm.errors import Rejected
 
@@ -31,11 +31,12 @@ def typed_like(source: str | None, what: Given, clip: Given, job: Given, detaile
         for text in texts:
             name, address = named(text)
             changes[f"segments.{name}.{kind}"] = address
-    changes |= {name: str(value) if name == "type" else value for name, value in (*job.items(), *detailer.items())}
+    given = {**job, **as_json(detailer)}
+    changes |= {name: str(value) if name == "type" else value for name, value in given.items()}
     for name in {"outputs", "loras"} & changes.keys():
         changes[name] = list(separated(changes[name]))
-    if "hooks" in changes:
-        changes["hooks"] = list_of("--hooks", str(changes["hooks"]))
+    if str(changes.get("chunk", "")).isdigit():
+        changes["chunk"] = int(str(changes["chunk"]))
     changes |= dict(assignment(text) for text in typed.assign)
     return LikeRequest.model_validate({"like": typed.like, "set": changes, "frames": clip.get("frames")})
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from farm.domain.chunk_length import pixel_steps
 from farm.domain.job import Job
 from farm.domain.plan import DetailTask
 
@@ -74,12 +75,10 @@ class Sample(BaseModel):
         return self.gpu[1] - self.gpu[0]
 
 
-def pixel_steps(job: Job, detail: DetailTask) -> int:
+def work_of(job: Job, detail: DetailTask) -> int:
     """Pixels that a task samples, times steps: what its time on a device grows with."""
-    detailer = job.source(detail.source, detail.piece).detailer
-    passes = 1 if detailer.cfg == 1 else 2
-    pixels = sum(crop.size[0] * crop.size[1] for crop in detail.crops)
-    return pixels * detailer.steps * detailer.cycle * passes
+    source = job.source(detail.source, detail.piece).with_values(detail.values.items())
+    return pixel_steps(source.detailer, sum(crop.size[0] * crop.size[1] for crop in detail.crops))
 
 
 def alike_to_gpu(job: Job, other: Job) -> bool:

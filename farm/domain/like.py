@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from farm.domain.assign import BadPath, Draft, assign, place
 from farm.domain.job import Job, JobRequest, Source
+from farm.domain.keyframes import Keyframes
 from farm.domain.media import Media
 from farm.domain.ranges import numbers_of
 from farm.domain.segment_request import SegmentChange
@@ -60,7 +61,7 @@ def draft_of(job: Job, clip: Media) -> Draft:
     """The request that gives the same job on any farm that holds what it is made of: all by content, nothing left to
     defaults. What all segments have in common stands in `detailer`."""
     parameters = [_parameters(source) for source in job.sources]
-    shared = {name: value for name, value in parameters[0].items() if all(p[name] == value for p in parameters)}
+    shared = {n: value for n, value in parameters[0].items() if all(n in p and p[n] == value for p in parameters)}
     draft: Draft = {name: getattr(job, name) for name in _AS_THEY_ARE}
     embeddings = {name: ref.hash for source in job.all_sources for name, ref in source.embeddings.items()}
     draft |= {
@@ -90,7 +91,10 @@ def draft_of(job: Job, clip: Media) -> Draft:
 def _parameters(source: Source) -> dict[str, Any]:
     values = source.detailer.model_dump(mode="json")
     loras = [{"model": one.model.hash, "weight": one.weight, "clip_weight": one.clip_weight} for one in source.loras]
-    return values | {"loras": loras}
+    # A parameter has key frames or a value, never both.
+    keyframes = {name: keys for name, keys in (values.pop("keyframes") or {}).items() if keys}
+    plain = {name: value for name, value in values.items() if name not in keyframes}
+    return plain | {"loras": loras} | ({"keyframes": keyframes} if keyframes else {})
 
 
 def _attached(source: Source) -> dict[str, Any]:
@@ -129,14 +133,27 @@ def _input(job: Job, clip: Media) -> dict[str, Any]:
 
 
 def _assign_everywhere(draft: Draft, path: str, value: JsonValue) -> None:
-    """Set a value; one of all segments takes the place of what single segments had."""
+    """Set a value; one of all segments takes the place of what single segments had, one value that of key frames."""
     holder, name, rest = place(draft, path)
-    if holder is draft["detailer"]:
-        if rest and name not in holder:
-            raise BadPath(path, f"the segments differ in {name!r}; say which one is meant")
+    everywhere = holder is draft["detailer"]
+    if everywhere and rest and name not in holder:
+        raise BadPath(path, f"the segments differ in {name!r}; say which one is meant")
+    if everywhere:
         for segment in draft["segments"]:
             segment.pop(name, None)
     assign(draft, path, value)
+    for each in (draft["detailer"], *draft["segments"]) if everywhere else (holder,):
+        _one_way(each, name, holder.get("keyframes"))
+
+
+def _one_way(holder: Draft, name: str, keyframes: Any) -> None:  # noqa: ANN401 - any JSON
+    """Leave of a value and its key frames what was set last: the parameter `name`, or `keyframes`."""
+    own = holder.get("keyframes")
+    if name in Keyframes.model_fields and isinstance(own, dict):
+        holder["keyframes"] = {each: keys for each, keys in own.items() if each != name}
+    elif name == "keyframes" and isinstance(keyframes, dict):
+        for each in keyframes:
+            holder.pop(each, None)
 
 
 def _overrides(draft: Draft, changes: Mapping[str, JsonValue], frames: str) -> list[Draft]:

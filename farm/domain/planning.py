@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from farm.detail.blend import feather
 from farm.detail.depends import NOTHING, writes
 from farm.detail.resample import Mask
-from farm.detail.seg_filters import in_range, ranked, with_labels
-from farm.detail.segs import Seg
 from farm.detail.sizes import SizeRule, sampling_size
 from farm.detail.spans import Chunk
 from farm.domain import keys
@@ -26,28 +24,14 @@ from farm.domain.batches import (
     segment_batches,
 )
 from farm.domain.detailer import Detailer, JobType
-from farm.domain.hooks import Hook, LabelFilter, OrderedFilter, filters
 from farm.domain.job import Job, Source
+from farm.domain.keyframes import Setting, setting_at
 from farm.domain.mask_table import MaskTable
 from farm.domain.plan import After, Crop, DetailTask, PatchRef, Plan, PlannedFrame, read_tasks
 from farm.domain.ranges import LayerSpan, layers, piece_at
+from farm.domain.sight import FoundSegs, Looked, Sight, filtered
 from farm.domain.task_keys import detail_key
 from farm.domain.wildcards import Assigned, assign
-
-FoundSegs = Mapping[str, Mapping[int, Sequence[Seg]]]
-"""Source name -> frame position -> its segments. `animatediff`: each frame has all the clip's segments, in one order,
-the same region in every frame, its own mask."""
-
-Looked = Mapping[str, Mapping[int, Sequence[str]]]
-"""Source name -> frame position -> digests of the things that it looks at (`Source.looks_at`)."""
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What is seen in a layer's frames: with the parameters that sources have in that layer."""
-
-    found: FoundSegs
-    looked: Looked = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,6 +69,7 @@ class _Planner:
         self.chunk = chunk
         self.frames = frames
         self.digest = {frame.position: frame.digest for frame in frames}
+        self.numbers = {frame.position: frame.number for frame in frames}
         self.masks = MaskTable()
         self.warnings: dict[str, None] = {}
         self.tasks: list[DetailTask] = []
@@ -168,15 +153,34 @@ class _Planner:
         moving = self.job.type is JobType.ANIMATEDIFF
         for order, own in enumerate(self.job.sources):
             piece = piece_at(self.job, own.name, self.chunk.core_start if moving else frame, layer.override)
-            source = self.job.source(own.name, piece)
+            here = self.job.source(own.name, piece)
             self.pictures[piece, own.name, frame] = tuple(sight.looked.get(own.name, {}).get(frame, ()))
+            setting = setting_at(here.detailer.keyframes, self._number(frame))
+            source = here.with_values(setting.values)
+            toward = self._toward(source, setting, frame, sight.found)
             for index, given in enumerate(self._given(source, frame, sight.found)):
-                seg, mask = given.seg, np.asarray(given.seg.mask, dtype=np.float32)
+                seg = given.seg.moved or given.seg
+                mask = np.asarray(seg.mask, dtype=np.float32)
                 shown = mask.any() and not given.skipped
                 written = writes(feather(mask, source.detailer.feather), seg.crop_region) if shown else NOTHING
                 kept = self.masks.add(mask)
-                spots.append(Spot(source, order, index, frame, seg, kept, written, given.prompt, given.seed, piece))
+                texts = (given.prompt, given.seed, setting, toward[index] if setting.share else ())
+                spots.append(Spot(source, order, index, frame, seg, kept, written, *texts, piece))
         return spots
+
+    def _number(self, frame: int) -> int:
+        """The number by which a frame's parameters are looked up: its own or, where frames are sampled together, that
+        of the middle of the core."""
+        if self.job.type is JobType.ANIMATEDIFF:
+            frame = (self.chunk.core_start + self.chunk.core_end) // 2
+        return self.numbers[frame]
+
+    def _toward(self, source: Source, setting: Setting, frame: int, found: FoundSegs) -> list[tuple[str, ...]]:
+        """The texts that those of a frame's segments fade into; none where they do not."""
+        if not setting.share:
+            return []
+        other = source.with_values((("prompt", setting.toward),))
+        return [given.prompt or (setting.toward,) for given in self._given(other, frame, found)]
 
     def _given(self, source: Source, frame: int, found: FoundSegs) -> list[Assigned]:
         """A frame's segments as they are left by filters and ordered by the wildcard text, each with its own text."""
@@ -237,6 +241,7 @@ class _Planner:
                 variation=variation,
                 waits=tuple(waits),
                 after=after,
+                values=dict(first.setting.values),
                 crops=tuple(crops),
             )
         )
@@ -261,20 +266,10 @@ class _Planner:
             segment=spot.index,
             under=under,
             prompt=spot.prompt,
+            toward=spot.toward,
+            share=spot.setting.share,
             pictures=self.pictures[spot.piece, spot.source.name, spot.frame],
         )
-
-
-def filtered(segs: Sequence[Seg], hooks: tuple[Hook, ...]) -> Sequence[Seg]:
-    """The segments that the hooks' filters keep, in the order that they give them."""
-    for hook in filters(hooks):
-        if isinstance(hook, LabelFilter):
-            segs = with_labels(segs, hook.labels)
-        elif isinstance(hook, OrderedFilter):
-            segs = ranked(segs, hook.target, hook.order == "descending", hook.take_start, hook.take_count)
-        else:
-            segs = in_range(segs, hook.target, hook.mode == "inside", hook.min_value, hook.max_value)
-    return segs
 
 
 def size_rule(detailer: Detailer) -> SizeRule:

@@ -19,7 +19,7 @@ from farm.domain.segment_request import SegmentRequest, changed
 from farm.errors import Rejected
 
 OF_THE_CLIP = (
-    *("crop_factor", "drop_size", "bbox_fill", "contour_fill", "wildcard"),
+    *("crop_factor", "drop_size", "bbox_fill", "contour_fill", "wildcard", "follow"),
     *("context_length", "context_overlap", "context_schedule", "context_stride", "closed_loop"),
 )
 """Parameters that decide the segments and windows of a whole `animatediff` job: they cannot differ between frames."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from farm.domain.control import ConditioningRequest, ControlRequest, ImagePromptRequest
 from farm.domain.detailer import Detailer
+from farm.domain.keyframes import laid_over
 
 SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
@@ -62,9 +63,10 @@ class OverrideRequest(BaseModel):
 
 
 def changed(segment: SegmentRequest, change: SegmentChange) -> SegmentRequest:
-    """The segment with what `change` sets; a mask takes the place of a SEGS document, and the other way round."""
+    """The segment with what `change` sets; a mask takes the place of a SEGS document, a value that of key frames, and
+    the other way round. Raises Rejected."""
     given = {name: getattr(change, name) for name in change.model_fields_set}
-    values = {name: getattr(segment, name) for name in segment.model_fields_set}
+    values: dict[str, Any] = {name: getattr(segment, name) for name in segment.model_fields_set}
     if {"mask", "segs"} & given.keys():
         values = {name: value for name, value in values.items() if name not in ("mask", "segs")}
-    return SegmentRequest.model_validate(values | given)
+    return SegmentRequest.model_validate(laid_over(values, given))

@@ -32,6 +32,12 @@ def keep_chunks(job: str, chunks: Sequence[int], ledger: Ledger, blobs: Blobs) -
         _write(job, f"{row.chunk:06d}", rows, blobs)
 
 
+def keep_tasks(job: str, name: str, tasks: Sequence[str], ledger: Ledger, blobs: Blobs) -> None:
+    """Write down the attempts at those of these tasks that the ledger still has; `name` is the object's."""
+    if tasks:
+        _write(job, name, ledger.tasks(job, TaskFilter(tasks=tuple(tasks)), limit=len(tasks)), blobs)
+
+
 def keep_rest(job: str, ledger: Ledger, blobs: Blobs) -> None:
     """Write down the attempts at all tasks that the ledger has of a job."""
     for number, page in enumerate(_pages(job, ledger)):

@@ -13,8 +13,8 @@ from farm.domain.plan import Plan
 from farm.errors import NotFound
 from farm.ports import Blobs
 from farm.service.documents import Documents
+from farm.service.groups import all_groups
 from farm.service.reading import document_name
-from farm.service.skeleton import groups
 
 
 @dataclass
@@ -85,7 +85,7 @@ def _uses(job: Job, media: Media) -> Iterator[str]:
 def _mark_ingested(media: Media, use: str, blobs: Blobs, marks: Marks) -> bool:
     """Whether all of a media has been ingested for a use; what has been is marked."""
     complete = True
-    for group in groups(media):
+    for group in all_groups(media):
         name = document_name(media, use, group)
         mark = short(name.split("/")[1])
         if mark in marks.ingests:

@@ -8,7 +8,7 @@ from farm.domain import keys
 from farm.domain.job import Job
 from farm.errors import NotFound
 from farm.ports import Blobs, JobFacts, Ledger
-from farm.service.skeleton import chunks, wrap_task
+from farm.service.skeleton import spans, wrap_task
 
 RANK = {"cancel": "cancel", "pause": "pause", "resume": "", "retry": ""}
 """Decision -> what it leaves the job in; the last one counts."""
@@ -20,16 +20,16 @@ def recover_job(job: Job, facts: JobFacts, blobs: Blobs, ledger: Ledger) -> None
     Chunks are planned again as they enter the window; a task whose key has a completion record is added as completed,
     so nothing that was finished is rendered twice. A job that had ended well is completed again at once.
     """
-    done = []
-    for name in blobs.list(keys.chunk_prefix(job.id)):
-        record = json.loads(blobs.get(name))
-        done.append((int(record["chunk"]), int(record["core_frames"])))
+    covered = spans(job)
+    # By name: a chunk's document is written when its last frame is, and it always has all frames of the core.
+    numbers = [int(name.rsplit("/", 1)[1].partition(".")[0]) for name in blobs.list(keys.chunk_prefix(job.id))]
+    done = [(number, covered.frames(number)) for number in numbers]
     if not ledger.create(facts, done):
         return
     standing = ""
     for name in blobs.list(keys.job(job.id, "decisions/")):
         standing = RANK.get(json.loads(blobs.get(name))["action"], standing)
-    if len(done) == chunks(job) and _wrapped(job.id, blobs):
+    if len(done) == covered.count and _wrapped(job.id, blobs):
         ledger.extend(job.id, [wrap_task()._replace(output=keys.manifest(job.id))], len(done))
     elif standing:
         ledger.act(job.id, standing, "decided before the ledger was rebuilt", "recover")

@@ -18,8 +18,9 @@ from farm.detail.spans import Chunk
 from farm.domain.detailer import JobType
 from farm.domain.job import Job, Source
 from farm.domain.plan import Crop, DetailTask, PatchRef, PlannedFrame
-from farm.domain.planning import Planned, Sight, plan_chunk, size_rule
+from farm.domain.planning import Planned, plan_chunk, size_rule
 from farm.domain.ranges import layers, piece_at
+from farm.domain.sight import Sight
 from tests.jobs import job, source
 from workers.gpu.batch import Batch
 from workers.gpu.fake import FakeEngine

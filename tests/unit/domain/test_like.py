@@ -125,6 +125,23 @@ def test_paths_reach_the_job_one_segment_all_segments_and_the_parts_of_a_list() 
     assert (made.priority, made.input.name, made.refiner) == (3, "other", None)
 
 
+def test_a_value_takes_the_place_of_key_frames_and_the_other_way_round() -> None:
+    frames = {"denoise": [[5, 0.2], [36, 0.6]], "cfg": [[5, 2]]}
+    of = _job(detailer={"keyframes": frames, "steps": 4}, overrides=[])
+    assert _content(_alike(of)) == _content(of)
+    plain = _alike(of, denoise=0.3)
+    for source in plain.sources:
+        assert source.detailer.keyframes is not None
+        assert (source.detailer.denoise, source.detailer.keyframes.denoise) == (0.3, ())
+        assert source.detailer.keyframes.cfg
+    keyed = _alike(plain, keyframes={"denoise": [[5, 0.1]]})
+    assert {source.detailer.keyframes.denoise for source in keyed.sources if source.detailer.keyframes} == {((5, 0.1),)}
+    part = _alike(of, "10-19", segments__face__denoise=0.5)
+    (piece,) = part.ranges
+    assert piece.source.detailer.keyframes is not None
+    assert (piece.source.detailer.denoise, piece.source.detailer.keyframes.denoise) == (0.5, ())
+
+
 def test_a_change_of_a_range_leaves_the_job_as_it_is_elsewhere() -> None:
     of = _job(overrides=[])
     made = _alike(of, "10-19", segments__face__prompt="a smile", cfg=1, segments__face__controlnets__0__strength=0.2)
