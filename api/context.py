@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from api.digests import Digests
 from farm.adapters.media import Limits
+from farm.domain.forecast import Foresee
 from farm.ports import Blobs
 from farm.service.farm import Farm
 from farm.settings import Settings
@@ -23,6 +24,7 @@ class Context:
     settings: Settings
     limits: Limits
     sha256: Digests
+    foresee: Foresee | None = None
 
 
 def context(request: Request) -> Context:

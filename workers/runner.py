@@ -18,6 +18,7 @@ from farm.domain.queues import roomier
 from farm.domain.state import Outcome
 from farm.errors import Canceled, FarmError, LeaseLost, OutOfMemory, Rejected, Unavailable
 from farm.ports import Ended, Lease, Ledger, Offer
+from farm.service.attempts import keep_rest
 from farm.service.farm import Farm
 from workers.context import StepResult, Task, Tools
 from workers.pipeline import GpuPipeline
@@ -239,7 +240,9 @@ class Runner:
         """Offer what became ready, let the next chunk in; the sweeper does what cannot be done now."""
         try:
             self.farm.offer(ended.offers)
-            if ended.chunk_ended and not ended.job_ended:
+            if ended.job_ended:
+                keep_rest(lease.job, self.farm.ledger, self.farm.blobs)
+            elif ended.chunk_ended:
                 self.farm.advance(lease.job)
         except Unavailable as error:
             log.warning("left_to_the_sweeper", job=lease.job, task=lease.task, error=str(error))

@@ -7,17 +7,21 @@ from typing import Annotated
 
 import typer
 
-from farm.cli.context import LONG_PATIENCE_S, client
+from farm.cli.context import LONG_PATIENCE_S, client, resolved
 from farm.cli.faults import TIMED_OUT
+from farm.cli.plan import EPILOG as PLAN_EPILOG
+from farm.cli.plan import plan
 from farm.cli.show import AsJson, facts, notes, out, size, span, state, table, write_json
 from farm.cli.submit import EPILOG, fetch, submit
+from farm.cli.trace import trace
 from farm.cli.watch import end, follow
 from farm.client.answers import JobAnswer
 from farm.domain.state import JobState, TaskState
-from farm.errors import Rejected
 
 app = typer.Typer(help="Submit, watch, stop and fetch jobs.", no_args_is_help=True)
 app.command("submit", epilog=EPILOG)(submit)
+app.command("plan", epilog=PLAN_EPILOG)(plan)
+app.command("trace")(trace)
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or `last` for the newest job.")]
 Reason = Annotated[str, typer.Option(help="Why; kept with the job.")]
@@ -132,6 +136,24 @@ def retry(
 
 
 @app.command()
+def delete(
+    job_id: JobId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a job that has ended, with its frames and video. What others may share stays until `farm gc`."""
+    with client() as farm:
+        job_id = resolved(job_id)
+        if not yes:
+            typer.confirm(f"Remove job {job_id} and all its outputs?", abort=True)
+        farm.delete_job(job_id)
+    if as_json:
+        write_json({"deleted": job_id})
+    else:
+        notes().print(f"Job {job_id} is gone. Free what only it has used: farm gc")
+
+
+@app.command()
 def recover(
     job_id: Annotated[str | None, typer.Argument(metavar="[JOB]", help="The job's id.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All jobs of the store.")] = False,
@@ -225,17 +247,6 @@ def frames(
         for frame in found
     ]
     table(("frame", "state", "name", "size", "segments"), rows, "No frames.")
-
-
-def resolved(job_id: str) -> str:
-    """A job's id; `last` is the newest job's."""
-    if job_id != "last":
-        return job_id
-    with client() as farm:
-        newest = farm.jobs(limit=1)
-    if not newest:
-        raise Rejected("There is no `last` job: this farm has none yet. Submit one with `farm job submit`.")
-    return newest[0].id
 
 
 def _follow(job_id: str, timeout: float | None, *, quiet: bool, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from farm.domain import keys
 from farm.domain.attachments import Packages
 from farm.domain.chunk_length import WorkerSpeed
 from farm.domain.job import Job, JobRequest
+from farm.domain.like import LikeRequest
 from farm.domain.media import Media
 from farm.domain.model import ModelKind, ModelRef
 from farm.domain.submission import WHOLE_CLIP_FRAMES, Registry, complete
@@ -17,6 +18,7 @@ from farm.errors import Conflict, NotFound, Rejected
 from farm.ports import Blobs, JobFacts, JobStatus, Ledger, Offer, Queue, TaskFilter, TaskStatus, WorkerStatus
 from farm.service.advance import advance, window_for
 from farm.service.documents import Documents, compact
+from farm.service.meant import meant
 from farm.service.recover import recover_job
 from farm.service.skeleton import chunks
 
@@ -82,8 +84,9 @@ class Farm:
         self._bounds = bounds
         self._outside = outside or Outside()
 
-    def validate(self, request: JobRequest, user: str = "") -> Job:
+    def validate(self, request: JobRequest | LikeRequest, user: str = "") -> Job:
         """The job that a request stands for, not submitted. Raises Rejected."""
+        request = meant(request, self.documents)
         documents, packages = self.documents, self._outside.packages
         registry = Registry(
             media=self.media, model=documents.model, segs=documents.segs, packages=packages, workers=self._speeds
@@ -99,7 +102,7 @@ class Farm:
             whole_clip_frames=self._bounds.whole_clip_frames,
         )
 
-    def submit(self, request: JobRequest, user: str = "", idempotency_key: str = "") -> JobStatus:
+    def submit(self, request: JobRequest | LikeRequest, user: str = "", idempotency_key: str = "") -> JobStatus:
         """Accept a job. Costs the same for any length of clip.
 
         The document is written before the ledger hears of it, the ledger before anything is offered.
@@ -151,17 +154,6 @@ class Farm:
         recover_job(job, facts(job), self.blobs, self.ledger)
         self.advance(job_id)
         return self.ledger.status(job_id)
-
-    def stored_jobs(self) -> list[str]:
-        """Ids of all jobs in the store, whether the ledger knows them or not. Costs two questions per job, whatever
-        the number of its frames."""
-        found, after = [], ""
-        while (name := next(iter(self.blobs.list("jobs/", after)), None)) is not None:
-            job = name.split("/")[1]
-            if self.blobs.exists(keys.job_doc(job)):
-                found.append(job)
-            after = keys.job(job, "~")  # behind all names of the job's folder
-        return sorted(found)
 
     def status(self, job_id: str) -> JobStatus:
         """Counts as the ledger keeps them. Raises NotFound."""

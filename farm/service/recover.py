@@ -6,8 +6,9 @@ import json
 
 from farm.domain import keys
 from farm.domain.job import Job
+from farm.errors import NotFound
 from farm.ports import Blobs, JobFacts, Ledger
-from farm.service.skeleton import spans
+from farm.service.skeleton import spans, wrap_task
 
 RANK = {"cancel": "cancel", "pause": "pause", "resume": "", "retry": ""}
 """Decision -> what it leaves the job in; the last one counts."""
@@ -17,7 +18,7 @@ def recover_job(job: Job, facts: JobFacts, blobs: Blobs, ledger: Ledger) -> None
     """Open the job again in an empty ledger; one that is there already is left as it is.
 
     Chunks are planned again as they enter the window; a task whose key has a completion record is added as completed,
-    so nothing that was finished is rendered twice.
+    so nothing that was finished is rendered twice. A job that had ended well is completed again at once.
     """
     covered = spans(job)
     # By name: a chunk's document is written when its last frame is, and it always has all frames of the core.
@@ -28,5 +29,16 @@ def recover_job(job: Job, facts: JobFacts, blobs: Blobs, ledger: Ledger) -> None
     standing = ""
     for name in blobs.list(keys.job(job.id, "decisions/")):
         standing = RANK.get(json.loads(blobs.get(name))["action"], standing)
-    if standing:
+    if len(done) == covered.count and _wrapped(job.id, blobs):
+        ledger.extend(job.id, [wrap_task()._replace(output=keys.manifest(job.id))], len(done))
+    elif standing:
         ledger.act(job.id, standing, "decided before the ledger was rebuilt", "recover")
+
+
+def _wrapped(job: str, blobs: Blobs) -> bool:
+    """Whether a job's last step was done when all chunks were there, and need not be done again."""
+    try:
+        manifest = json.loads(blobs.get(keys.manifest(job)))
+    except NotFound:
+        return False
+    return not manifest.get("missing_chunks")

@@ -18,6 +18,7 @@ from farm.detail.enhance import CropInput, noise_mask
 from farm.domain import keys
 from farm.domain.chunk_length import pixel_steps
 from farm.domain.detailer import JobType
+from farm.domain.forecast import Sample
 from farm.domain.hooks import Preview
 from farm.domain.job import Job
 from farm.domain.plan import Crop, DetailTask, PatchRef, Plan
@@ -84,7 +85,7 @@ class PatchReader:
         task = self._tasks[ref.task]
         crop = task.crops[ref.crop]
         pixels = decode(self.members(ref, outputs)[member(ref.crop)])
-        mask = self.paste_mask(crop, self._job.source(task.source).detailer.feather)
+        mask = self.paste_mask(crop, self._job.source(task.source, task.piece).detailer.feather)
         return Patch(from_bytes(pixels), mask, Box(*crop.region))
 
     def members(self, ref: PatchRef, outputs: Mapping[str, str]) -> Mapping[str, bytes]:
@@ -126,7 +127,7 @@ def load(task: Task, tools: Tools) -> Loaded:
     outputs = task.outputs(detail.waits) if detail.waits else {}
     digests = {frame.position: frame.digest for frame in plan.frames}
     pictures = tools.pictures.read_all(digests[crop.frame] for crop in detail.crops)
-    source = task.job.source(detail.source).with_values(detail.values.items())
+    source = task.job.source(detail.source, detail.piece).with_values(detail.values.items())
     detailer = source.detailer
     moving = task.job.type is JobType.ANIMATEDIFF
     inputs, frames = [], []
@@ -198,8 +199,8 @@ def previews(task: Task, tools: Tools, loaded: Loaded, patches: Sequence[U8]) ->
     return preview_pictures(task.job.id, tools.plan(task.job.id, task.chunk), loaded.detail, hooks, tuple(drawn))
 
 
-def store(tools: Tools, loaded: Loaded, made: Made) -> StepResult:
-    """The patches as one object, then the record that says they are complete.
+def store(tools: Tools, loaded: Loaded, made: Made, took: Sample | None = None) -> StepResult:
+    """The patches as one object, then the record that says they are complete, and what it took to make them.
 
     What came out otherwise than planned, for want of memory or because of a patch below that did, is kept under a key
     of its own: no other job takes it for what it planned.
@@ -212,7 +213,15 @@ def store(tools: Tools, loaded: Loaded, made: Made) -> StepResult:
     key = keys.made_key(loaded.detail.key, rungs, loaded.below)
     name = keys.patches(key, digest)
     tools.blobs.put(name, data, "application/zip")
-    record = {"key": key, "object": name, "crops": len(made.patches), "bytes": len(data), "engine": tools.engine.name}
+    record: dict[str, object] = {
+        "key": key,
+        "object": name,
+        "crops": len(made.patches),
+        "bytes": len(data),
+        "engine": tools.engine.name,
+    }
+    if took is not None:
+        record["took"] = took.model_dump()
     if key != loaded.detail.key:
         record |= {"planned": loaded.detail.key, "rungs": list(rungs), "below": dict(loaded.below)}
     tools.blobs.put(keys.done(key, digest), compact(record), "application/json")

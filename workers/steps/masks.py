@@ -32,12 +32,13 @@ def frame_masks(tools: Tools, job: Job, source: Source, positions: Sequence[int]
     return {position: as_floats[digest] for position, digest in digests.items()}
 
 
-def looked_at(tools: Tools, job: Job, source: Source, positions: Sequence[int]) -> list[dict[int, str]]:
-    """For each of the things that a source looks at besides: position -> digest of its picture. Raises BadFrame."""
-    return [
+def looked_at(tools: Tools, job: Job, source: Source, positions: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """Position -> digests of the pictures that a source looks at besides. Raises BadFrame."""
+    digests = [
         picture_digests(tools, job, use, tools.media(media.id), positions, f"{media.name!r} of segment {source.name!r}")
         for use, media in source.looks_at
     ]
+    return {position: tuple(found[position] for found in digests) for position in positions}
 
 
 def picture_digests(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import groupby
 
 import numpy as np
 
@@ -15,6 +17,8 @@ from farm.domain.detailer import JobType
 from farm.domain.job import Job, Source
 from farm.domain.plan import DetailTask, Plan, PlannedFrame
 from farm.domain.planning import plan_chunk
+from farm.domain.ranges import LayerSpan, layers, piece_at
+from farm.domain.sight import Sight
 from farm.ports import Blobs, NewTask
 from farm.service.skeleton import chunk_of
 from workers.context import StepResult, Task, Tools
@@ -32,14 +36,11 @@ def plan(task: Task, tools: Tools) -> StepResult:
     """
     job = task.job
     chunk = chunk_of(job, task.chunk)
-    frames = ingested(tools, tools.media(job.input.id), "frame", chunk.run_start, chunk.run_end - 1)
-    chunk = stop_before(chunk, [position for position, frame in frames.items() if "error" in frame])
-    planned_frames = [_frame(frames[position]) for position in range(chunk.run_start, chunk.run_end)]
-    found = find_segs(tools, job, chunk, planned_frames)
+    frames, unreadable = planned_frames(tools, job, chunk)
+    chunk = stop_before(chunk, unreadable)
+    sights = [see(tools, job, chunk, layer, frames) for layer in layers(job, chunk)]
     before = tools.plan(job.id, task.chunk - 1).last if job.sequential and task.chunk else None
-    positions = [frame.position for frame in planned_frames]
-    looked = {source.name: looked_at(tools, job, source, positions) for source in job.sources if source.looks_at}
-    planned = plan_chunk(job, chunk, planned_frames, found, before, looked)
+    planned = plan_chunk(job, chunk, frames, sights[0].found, before, sights[0].looked, sights[1:])
     if planned.masks:
         name = keys.masks(job.id, task.chunk)
         tools.blobs.put(name, _pack_masks(planned.masks), "application/zip")
@@ -50,14 +51,38 @@ def plan(task: Task, tools: Tools) -> StepResult:
     return StepResult(output=name, tasks=tuple(_new_task(job, task.chunk, d, tools.blobs) for d in planned.plan.tasks))
 
 
-def find_segs(
-    tools: Tools, job: Job, chunk: Chunk, frames: Sequence[PlannedFrame]
-) -> dict[str, dict[int, Sequence[Seg]]]:
-    """The segments of a chunk's frames, by source and position."""
-    if job.type is JobType.ANIMATEDIFF:
-        clip = clip_segments(tools, job)
-        return {source.name: _moving(tools, job, source, clip[source.name], frames) for source in job.sources}
-    return {source.name: _still(tools, job, source, chunk, frames) for source in job.sources}
+def planned_frames(tools: Tools, job: Job, chunk: Chunk) -> tuple[list[PlannedFrame], list[int]]:
+    """The frames of a chunk's run as far as they can be read, and the positions in its halo where they cannot.
+
+    Raises:
+        BadFrame: a frame of its core cannot be read.   NotFound: one was not ingested yet.
+    """
+    frames = ingested(tools, tools.media(job.input.id), "frame", chunk.run_start, chunk.run_end - 1)
+    unreadable = [position for position, frame in frames.items() if "error" in frame]
+    chunk = stop_before(chunk, unreadable)
+    return [_frame(frames[position]) for position in range(chunk.run_start, chunk.run_end)], unreadable
+
+
+def see(tools: Tools, job: Job, chunk: Chunk, layer: LayerSpan, frames: Sequence[PlannedFrame]) -> Sight:
+    """The segments of a layer's frames, by source and position, and what sources look at besides."""
+    within = [frame for frame in frames if layer.start <= frame.position < layer.end]
+    moving = clip_segments(tools, job) if job.type is JobType.ANIMATEDIFF else {}
+    found: dict[str, dict[int, Sequence[Seg]]] = {}
+    looked: dict[str, dict[int, Sequence[str]]] = {}
+    for own in job.sources:
+        found[own.name], looked[own.name] = {}, {}
+        which = partial(_piece, job, own.name, chunk, layer)
+        for piece, group in groupby(within, which):
+            source, alike = job.source(own.name, piece), list(group)
+            segs = _moving(tools, job, source, moving[own.name], alike) if moving else _still(tools, job, source, alike)
+            found[own.name] |= segs
+            looked[own.name] |= looked_at(tools, job, source, [frame.position for frame in alike])
+    return Sight(found, looked)
+
+
+def _piece(job: Job, name: str, chunk: Chunk, layer: LayerSpan, frame: PlannedFrame) -> int:
+    position = chunk.core_start if job.type is JobType.ANIMATEDIFF else frame.position
+    return piece_at(job, name, position, layer.override)
 
 
 def load_masks(tools: Tools, plan: Plan) -> list[Mask]:
@@ -77,13 +102,11 @@ def done_output(blobs: Blobs, key: str) -> str:
     return keys.patches(key, digest)
 
 
-def _still(
-    tools: Tools, job: Job, source: Source, chunk: Chunk, frames: Sequence[PlannedFrame]
-) -> dict[int, Sequence[Seg]]:
+def _still(tools: Tools, job: Job, source: Source, frames: Sequence[PlannedFrame]) -> dict[int, Sequence[Seg]]:
     if source.kind == "segs":
         found = {f.position: document_segs(tools, job, source, f.number, f.position) for f in frames}
         return {position: [_of_frame(seg, job, position) for seg in segs] for position, segs in found.items()}
-    masks = frame_masks(tools, job, source, range(chunk.run_start, chunk.run_end))
+    masks = frame_masks(tools, job, source, [frame.position for frame in frames])
     made: dict[int, Sequence[Seg]] = {}
     for mask in masks.values():
         if id(mask) not in made:

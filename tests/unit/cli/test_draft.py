@@ -2,7 +2,7 @@ from pathlib import PurePath
 
 import pytest
 
-from farm.cli.draft import BadAssignment, Draft, add_segments, addressed, assign, named, rooted
+from farm.cli.draft import Draft, add_segments, addressed, assign, named, rooted
 from farm.errors import Rejected
 
 
@@ -63,7 +63,7 @@ def test_set_reaches_the_detailer_one_segment_the_input_and_the_job() -> None:
     ],
 )
 def test_set_refuses_what_it_does_not_know(text: str, said: str) -> None:
-    with pytest.raises(BadAssignment, match=said):
+    with pytest.raises(Rejected, match=said):
         assign(job(), text)
 
 

@@ -10,7 +10,8 @@ import pytest
 from annotated_types import Ge, Gt, Le
 
 from farm.domain.detailer import Detailer, JobType, merged
-from farm.domain.job import JobRequest, SegmentRequest
+from farm.domain.job import JobRequest
+from farm.domain.segment_request import SegmentRequest
 from tests.unit.gpu.parameters import CLIP, HELD, MASK
 
 TESTS = ("test_parameters_regions", "test_parameters_sampling", "test_parameters_models")
@@ -38,7 +39,7 @@ ELSEWHERE = {
 }
 """Parameters that stand in a segment or go beyond the nodes, with the tests that hold them for both nodes."""
 NOT_OF_THE_NODES = {"name", "type", "input", "segments", "detailer"} | {
-    *("chunk", "batch_limit", "outputs", "priority", "vram_gb", "max_attempts")
+    *("overrides", "chunk", "batch_limit", "outputs", "priority", "vram_gb", "max_attempts")
 }
 """Of a job: what it is about, and how the farm goes about it."""
 PARAMETERS = {*Detailer.model_fields, *JobRequest.model_fields, *SegmentRequest.model_fields} - NOT_OF_THE_NODES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -104,26 +104,6 @@ def test_a_recovered_job_goes_on_behind_any_number_of_finished_chunks() -> None:
     assert (status.chunks_opened, status.frames_contiguous) == (704, 700 * 16)
     world.run()
     assert world.farm.status(job).state is JobState.COMPLETED
-
-
-def test_jobs_are_found_in_the_store_without_a_look_at_their_frames() -> None:
-    world = LongWorld(64)
-    jobs = [world.submit() for _ in range(3)]
-    for job in jobs:
-        for frame in range(50):
-            world.blobs.put(keys.final(job, 0, f"{frame:06d}.png"), b"x")
-    world.blobs.put("jobs/rest/frames/000001.png", b"of a job that was deleted")
-    listed: list[str] = []
-    names = world.blobs.list
-
-    def counted(prefix: str, after: str = "") -> Iterator[str]:
-        for name in names(prefix, after):
-            listed.append(name)
-            yield name
-
-    world.blobs.list = counted  # type: ignore[method-assign]  # to count what is read
-    assert world.farm.stored_jobs() == jobs
-    assert len(listed) == 4
 
 
 def test_the_window_follows_the_workers() -> None:

@@ -14,11 +14,12 @@ from farm.domain import keys
 from farm.domain.job import Job
 from farm.domain.media import Media
 from farm.domain.plan import PlannedFrame
+from farm.domain.ranges import layers
 from farm.domain.segment import SegsDocument
 from farm.service.skeleton import chunk_of
 from tests.unit.service.test_farm import FRAMES, World
 from workers.context import Tools
-from workers.steps.plan import find_segs
+from workers.steps.plan import see
 
 REGION = (4, 4, 12, 10)
 
@@ -61,7 +62,7 @@ def test_a_frame_reads_its_own_mask_alone(frames: str | None, planes: int, monke
     monkeypatch.setattr("workers.steps.masks.decode_mask", counted)
     chunk = chunk_of(job, 1)
     run = planned(job, chunk.run_start, 16)
-    found = find_segs(tools, job, chunk, run)["a"]
+    found = see(tools, job, chunk, layers(job, chunk)[0], run).found["a"]
     assert len(read) == 16
     for position, (seg,) in found.items():
         number = position - job.start if planes == job.frames else position
