@@ -38,7 +38,11 @@ class BadFrame(Rejected):
         )
 
 
-class CropTooSmall(Rejected):
+class CropRejected(Rejected):
+    """Something is wrong with one crop; of a batch, the others may be made without it."""
+
+
+class CropTooSmall(CropRejected):
     """A crop has too few pixels to be sampled."""
 
     def __init__(self, what: str, size: tuple[float, float], minimum: int) -> None:

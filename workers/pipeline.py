@@ -25,14 +25,14 @@ BEHIND = 2
 class _Ready:
     lease: Lease
     task: Task
-    loaded: detail.Loaded
+    loaded: detail.Loaded | detail.Known
     started: float
 
 
 @dataclass(frozen=True)
 class _Made:
     ready: _Ready
-    made: detail.Made
+    made: detail.Made | detail.Known
 
 
 class GpuPipeline:

@@ -12,9 +12,11 @@ import structlog
 from celery.signals import worker_shutting_down
 
 from farm.adapters.connect import connect
+from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.domain.queues import CPU, GPU_CLASSES
 from farm.errors import FarmError, Unavailable
 from farm.ports import WorkerStatus
+from farm.service.waiting import ENGINE
 from farm.settings import Settings
 from workers.app import make_worker_app, worker_arguments
 from workers.context import Tools
@@ -105,7 +107,11 @@ class WorkerProcess:
                 device=self._device or CPU,
                 seen=0.0,
                 tasks=held,
-                info={"engine": self.settings.engine, "draining": self.runner.draining.is_set()},
+                info={
+                    "engine": self.settings.engine,
+                    ENGINE: ENGINE_VERSIONS[self.settings.engine],
+                    "draining": self.runner.draining.is_set(),
+                },
             )
             try:
                 ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS)

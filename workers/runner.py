@@ -14,12 +14,13 @@ from typing import TypeVar
 
 import structlog
 
-from farm.domain.state import Outcome
+from farm.domain.state import FREE_OUTCOMES, Outcome
 from farm.errors import Canceled, FarmError, LeaseLost, OutOfMemory, Rejected, Unavailable
-from farm.ports import Ended, Lease, Ledger, Offer
+from farm.ports import Ended, Lease, Ledger, NewTask, Offer
 from farm.service.farm import Farm
 from workers.context import StepResult, Task, Tools
 from workers.pipeline import GpuPipeline
+from workers.steps.parts import split
 from workers.steps.registry import run_step
 
 log = structlog.get_logger()
@@ -171,6 +172,8 @@ class Runner:
             chunk=lease.chunk,
             progress=progress,
             outputs=lambda tasks: self.farm.ledger.outputs(lease.job, tasks),
+            parts=lease.parts,
+            amended=lease.amended,
         )
 
     def finished(self, lease: Lease, result: StepResult, seconds: float) -> None:
@@ -193,12 +196,22 @@ class Runner:
             return
         delay = self._delay(lease, error) if again else None
         try:
-            ended = self.farm.ledger.fail(lease, outcome, text, delay)
+            ended = self.farm.ledger.fail(lease, outcome, text, delay, self._parts(lease, outcome, error))
         except Unavailable as unreachable:
             # Nobody hears of it now; the lease runs out and the task goes to another worker.
             log.error("attempt_end_not_reported", job=lease.job, task=lease.task, error=str(unreachable))
             return
         self._follow(lease, ended)
+
+    def _parts(self, lease: Lease, outcome: Outcome, error: BaseException) -> tuple[NewTask, ...]:
+        """What a batch is split into, if it is now; it is tried as a whole where the store cannot be asked."""
+        if outcome in FREE_OUTCOMES or outcome is Outcome.CANCELED:
+            return ()
+        try:
+            return split(lease, self.tools, error)
+        except FarmError as fault:
+            log.warning("not_split", job=lease.job, task=lease.task, error=str(fault))
+            return ()
 
     def _delay(self, lease: Lease, error: BaseException) -> float:
         if judge(error)[0] is Outcome.INTERRUPTED:

@@ -50,6 +50,11 @@ def patches(key: str, digest: str) -> str:
     return f"patches/{key}/{digest}.zip"
 
 
+def key_of(patches_name: str) -> str:
+    """The key in the name of a task's patches."""
+    return patches_name.split("/")[1]
+
+
 def done_prefix(key: str) -> str:
     """Where the completion records of a task lie; the first by name wins when a ledger is rebuilt."""
     return f"done/{key}/"
@@ -73,6 +78,16 @@ def job_doc(job_id: str) -> str:
 def decision(job_id: str, stamp: str, action: str) -> str:
     """What a person decided about a job; read in order of names when a ledger is rebuilt."""
     return job(job_id, f"decisions/{stamp}-{action}.json")
+
+
+def splits(job_id: str, chunk: int) -> str:
+    """Where the records of a chunk's tasks lie that were split."""
+    return job(job_id, f"splits/{chunk:06d}/")
+
+
+def split(job_id: str, chunk: int, task: str) -> str:
+    """Says that a task was split into its crops: written before the ledger hears of it."""
+    return f"{splits(job_id, chunk)}{task}.json"
 
 
 def plan(job_id: str, chunk: int) -> str:

@@ -59,12 +59,18 @@ class _Masks:
 
     def add(self, mask: Mask) -> int:
         values = np.ascontiguousarray(mask, dtype=np.float32)
-        digest = hashlib.sha256(f"{values.shape}".encode() + values.tobytes()).hexdigest()
+        digest = mask_digest(values)
         if digest not in self._index:
             self._index[digest] = len(self.kept)
             self.kept.append(values)
             self.digests.append(digest)
         return self._index[digest]
+
+
+def mask_digest(mask: Mask) -> str:
+    """sha256 (hex) over a mask's shape and values."""
+    values = np.ascontiguousarray(mask, dtype=np.float32)
+    return hashlib.sha256(f"{values.shape}".encode() + values.tobytes()).hexdigest()
 
 
 def plan_chunk(
@@ -115,6 +121,7 @@ class _Planner:
                 for v in range(self.job.batch_size)
             )
             for position in range(self.chunk.core_start, self.chunk.core_end)
+            if position in spots
         }
         plan = Plan(
             job=self.job.id,

@@ -73,7 +73,9 @@ JOB_NEXT: dict[JobState, frozenset[JobState]] = {
 """`retry` reopens an ended job; what runs while a job is paused may be its last task."""
 
 TASK_NEXT: dict[TaskState, frozenset[TaskState]] = {
-    TaskState.DEPEND: frozenset({TaskState.QUEUED, TaskState.FAILED, TaskState.CANCELED, TaskState.COMPLETED}),
+    TaskState.DEPEND: frozenset(
+        {TaskState.QUEUED, TaskState.FAILED, TaskState.CANCELED, TaskState.COMPLETED, TaskState.EATEN}
+    ),
     TaskState.QUEUED: frozenset({TaskState.ACTIVE, TaskState.DEPEND, TaskState.CANCELED, TaskState.COMPLETED}),
     TaskState.ACTIVE: frozenset(
         {

@@ -92,6 +92,7 @@ def complete(request: JobRequest, registry: Registry, *, job_id: str, created: s
         outputs=request.outputs,
         priority=request.priority,
         max_attempts=request.max_attempts,
+        max_workers=request.max_workers,
         gpu_queue=gpu_queue(request.vram_gb),
         warnings=(*_advice(model, advised, sources), *_warnings(sources)),
     )

@@ -33,6 +33,8 @@ def advance(job: Job, ledger: Ledger, documents: Documents, window: int) -> tupl
     if status.state not in MOVING:
         return ()
     total = chunks(job)
+    if status.reopened:
+        return _again(job, status, ledger, documents)
     if status.chunks_opened >= total:
         _forget_old(job.id, total, ledger)
         if status.chunks_done + status.chunks_failed >= total:
@@ -40,6 +42,13 @@ def advance(job: Job, ledger: Ledger, documents: Documents, window: int) -> tupl
         return ()
     tasks, opened = _opening(job, status, ledger, documents, window)
     return ledger.extend(job.id, tasks, opened) if opened > status.chunks_opened else ()
+
+
+def _again(job: Job, status: JobStatus, ledger: Ledger, documents: Documents) -> tuple[Offer, ...]:
+    """Add the tasks of chunks that a retry has opened again."""
+    media = media_of(job, documents)
+    tasks = [task for chunk in status.reopened for task in chunk_tasks(job, chunk, media)]
+    return ledger.extend(job.id, tasks, status.chunks_opened)
 
 
 def _opening(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from farm.domain import keys
@@ -11,15 +11,20 @@ from farm.domain.attachments import Packages
 from farm.domain.job import Job, JobRequest
 from farm.domain.media import Media
 from farm.domain.model import ModelKind, ModelRef
+from farm.domain.state import JOB_ENDED
 from farm.domain.submission import Registry, complete
 from farm.errors import Conflict, NotFound, Rejected
 from farm.ports import Blobs, JobFacts, JobStatus, Ledger, Offer, Queue, TaskFilter, TaskStatus, WorkerStatus
 from farm.service.advance import advance
 from farm.service.documents import Documents, compact
+from farm.service.eat import Meant, counted, meal, to_reopen
 from farm.service.recover import recover_job
 from farm.service.skeleton import chunks
+from farm.service.waiting import why_waiting
 
 UPLOAD = "upload:"
+BLOCKED_JOBS = 200
+"""Jobs that are looked at for blocked workers."""
 IDEMPOTENCY_S = 7 * 24 * 3600
 """Seconds that an Idempotency-Key is remembered."""
 
@@ -42,6 +47,8 @@ class Outside:
     """How `s3://…` inputs become media; None: they are not taken."""
     packages: Packages = field(default_factory=Packages)
     """What installed packages add."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """User -> share of the farm beside 1 of others."""
 
 
 class Farm:
@@ -92,7 +99,7 @@ class Farm:
         if idempotency_key:
             body = hashlib.sha256(compact(request.model_dump(mode="json"))).hexdigest()
             job = self._first_of(job, user, idempotency_key, body)
-        self.ledger.create(facts(job))
+        self.ledger.create(self._facts(job))
         self.advance(job.id)
         return self.ledger.status(job.id)
 
@@ -116,18 +123,63 @@ class Farm:
         return status
 
     def retry(self, job_id: str, which: TaskFilter | None = None, reason: str = "", actor: str = "") -> int:
-        """Try failed and canceled tasks again; the number of tasks that were reset."""
+        """Try failed and canceled tasks again, and make again where something was eaten; the number of tasks that were
+        reset."""
+        job, status, meant = self.documents.job(job_id), self.ledger.status(job_id), which or TaskFilter()
+        again = to_reopen(job, status, meant)
+        found = counted(job, self.blobs, status.eaten, again)
+        self._decide(job_id, "retry", reason, actor, reopened=again)
+        if again:
+            self.blobs.delete([keys.chunk(job_id, chunk) for chunk in again])
+            self.ledger.reopen(job_id, found, reason, actor)
+        count, offers = self.ledger.retry(job_id, meant, reason, actor)
+        self.queue.send(offers)
+        self.advance(job_id)
+        return count + len(again)
+
+    def eat(self, job_id: str, meant: Meant, reason: str = "", actor: str = "") -> int:
+        """Give up what failed: the frames keep the input's pixels there, a frame that cannot be read is left out. The
+        number of tasks that go on. Raises NotFound, Conflict, Rejected."""
+        job = self.documents.job(job_id)
         self.ledger.status(job_id)
-        self._decide(job_id, "retry", reason, actor)
-        count, offers = self.ledger.retry(job_id, which or TaskFilter(), reason, actor)
+        what = meal(job, self.documents.media(job.input.id), meant, self.ledger, self.blobs)
+        record = self._decide(job_id, "eat", reason, actor, tasks=what.tasks, frames=what.frames)
+        try:
+            count, offers = self.ledger.eat(job_id, what.eaten, what.again, (), reason, actor)
+        except Rejected:
+            self.blobs.delete([record])
+            raise
         self.queue.send(offers)
         self.advance(job_id)
         return count
 
+    def unblock(self, job_id: str, worker: str = "", reason: str = "", actor: str = "") -> int:
+        """Let a worker ("": any) have tasks of the job again that it has failed; the number of blocks that are gone."""
+        count = self.ledger.unblock(job_id, worker, reason, actor)
+        self.queue.send(self.ledger.ready(job_id))
+        return count
+
+    def adjust(
+        self,
+        job_id: str,
+        priority: int | None = None,
+        max_workers: int | None = None,
+        reason: str = "",
+        actor: str = "",
+    ) -> JobStatus:
+        """Change a job's priority or the number of its workers while it runs. Raises NotFound, Rejected."""
+        self.ledger.status(job_id)
+        record = self._decide(job_id, "adjust", reason, actor, priority=priority, max_workers=max_workers)
+        try:
+            return self.ledger.adjust(job_id, priority, max_workers, reason, actor)
+        except Rejected:
+            self.blobs.delete([record])
+            raise
+
     def recover(self, job_id: str) -> JobStatus:
         """Rebuild a job's place in the ledger from the store alone; finished chunks and patches are not made again."""
         job = self.documents.job(job_id)
-        recover_job(job, facts(job), self.blobs, self.ledger)
+        recover_job(job, self._facts(job), self.blobs, self.ledger)
         self.advance(job_id)
         return self.ledger.status(job_id)
 
@@ -138,6 +190,18 @@ class Farm:
     def status(self, job_id: str) -> JobStatus:
         """Counts as the ledger keeps them. Raises NotFound."""
         return self.ledger.status(job_id)
+
+    def why_waiting(self, status: JobStatus) -> str | None:
+        """Why nothing of a job moves; None if nothing is known against it."""
+        return why_waiting(self.documents.job(status.facts.id), status, self.ledger)
+
+    def blocked(self) -> dict[str, list[str]]:
+        """Worker -> `job/kind` of what it is given no more, of the newest jobs that have not ended."""
+        found: dict[str, list[str]] = {}
+        for status in self.ledger.jobs(limit=BLOCKED_JOBS):
+            for block in status.blocked if status.state not in JOB_ENDED else ():
+                found.setdefault(block.worker, []).append(f"{status.facts.id}/{block.kind}")
+        return found
 
     def document(self, job_id: str) -> Job:
         """The job as it was submitted, completed with defaults. Raises NotFound."""
@@ -178,12 +242,15 @@ class Farm:
         """Send what became ready."""
         self.queue.send(offers)
 
-    def _decide(self, job_id: str, action: str, reason: str, actor: str) -> str:
+    def _decide(self, job_id: str, action: str, reason: str, actor: str, **more: object) -> str:
         stamp = self._clock.now()
-        record = {"action": action, "reason": reason, "actor": actor, "at": stamp}
+        record = {"action": action, "reason": reason, "actor": actor, "at": stamp, **more}
         name = keys.decision(job_id, stamp.replace(":", ""), action)
         self.blobs.put(name, compact(record), "application/json")
         return name
+
+    def _facts(self, job: Job) -> JobFacts:
+        return facts(job, self._outside.weights.get(job.user, 1.0))
 
     def _first_of(self, job: Job, user: str, key: str, body: str) -> Job:
         mine = f"{job.id} {body}"
@@ -205,8 +272,8 @@ class Farm:
             ) from None
 
 
-def facts(job: Job) -> JobFacts:
-    """What the ledger keeps of a job's document."""
+def facts(job: Job, weight: float = 1.0) -> JobFacts:
+    """What the ledger keeps of a job's document; `weight`: share of its user."""
     return JobFacts(
         id=job.id,
         name=job.name,
@@ -217,4 +284,6 @@ def facts(job: Job) -> JobFacts:
         frames=job.frames,
         chunks=chunks(job),
         max_attempts=job.max_attempts,
+        max_workers=job.max_workers,
+        weight=weight,
     )

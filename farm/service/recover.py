@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from farm.domain import keys
 from farm.domain.job import Job
 from farm.ports import Blobs, JobFacts, Ledger
+from farm.service.eat import decided
 
-RANK = {"cancel": "cancel", "pause": "pause", "resume": "", "retry": ""}
-"""Decision -> what it leaves the job in; the last one counts."""
+BEFORE, ACTOR = "decided before the ledger was rebuilt", "recover"
 
 
 def recover_job(job: Job, facts: JobFacts, blobs: Blobs, ledger: Ledger) -> None:
@@ -22,10 +23,13 @@ def recover_job(job: Job, facts: JobFacts, blobs: Blobs, ledger: Ledger) -> None
     for name in blobs.list(keys.chunk_prefix(job.id)):
         record = json.loads(blobs.get(name))
         done.append((int(record["chunk"]), int(record["core_frames"])))
+    decisions = decided(blobs, job.id)
+    if decisions.priority is not None:
+        facts = replace(facts, priority=decisions.priority)
+    if decisions.max_workers is not None:
+        facts = replace(facts, max_workers=decisions.max_workers)
     if not ledger.create(facts, done):
         return
-    standing = ""
-    for name in blobs.list(keys.job(job.id, "decisions/")):
-        standing = RANK.get(json.loads(blobs.get(name))["action"], standing)
-    if standing:
-        ledger.act(job.id, standing, "decided before the ledger was rebuilt", "recover")
+    ledger.eat(job.id, (), (), decisions.chunks, BEFORE, ACTOR)
+    if decisions.state:
+        ledger.act(job.id, decisions.state, BEFORE, ACTOR)

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from farm.adapters.packs import pack, unpack
+from farm.adapters.packs import unpack
 from farm.adapters.pictures import decode, encode_png
 from farm.detail.blend import Patch, compose, cut, feather, from_bytes
 from farm.detail.box import Box
 from farm.detail.enhance import CropInput, noise_mask
 from farm.domain import keys
 from farm.domain.detailer import JobType
+from farm.domain.effective import EATEN, Effective, effective_key, without
 from farm.domain.hooks import Preview
 from farm.domain.job import Job
 from farm.domain.plan import Crop, DetailTask, PatchRef, Plan
+from farm.domain.planning import mask_digest
 from farm.errors import Damaged, Unavailable
-from farm.service.documents import compact
 from workers.context import StepResult, Task, Tools
 from workers.gpu.batch import Batch, LoraFile
 from workers.steps.controls import conditioning_uses, control_members, control_uses, image_prompt_uses, steered
-from workers.steps.hooked import Hooked, frame_patch, hooked, preview_pictures
+from workers.steps.hooked import Hooked, frame_patch, hooked, kept_by, preview_pictures
+from workers.steps.parts import commit, done_output, put_together, renumbered, standing_for
 from workers.steps.plan import load_masks
 
 U8 = NDArray[np.uint8]
@@ -35,10 +36,19 @@ class Loaded:
     """A batch, ready for the engine."""
 
     detail: DetailTask
+    members: tuple[int, ...]
+    """Of each crop: its number in the planned task."""
     batch: Batch
     masks: tuple[NDArray[np.float32], ...]
     """Each crop's paste mask."""
     hooked: Hooked
+
+
+@dataclass(frozen=True)
+class Known:
+    """A batch that need not be made."""
+
+    output: str
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,8 @@ class PatchReader:
 
     def __init__(self, tools: Tools, plan: Plan, masks: Sequence[NDArray[np.float32]], job: Job) -> None:
         self._tools = tools
-        self._plan = plan
-        self._masks = masks
+        self.plan = plan
+        self.masks = masks
         self._job = job
         self._tasks = {task.id: task for task in plan.tasks}
         self._feathered: dict[tuple[int, int], NDArray[np.float32]] = {}
@@ -66,6 +76,10 @@ class PatchReader:
     def crop(self, ref: PatchRef) -> Crop:
         """What the patch covers."""
         return self._tasks[ref.task].crops[ref.crop]
+
+    def has(self, ref: PatchRef, outputs: Mapping[str, str]) -> bool:
+        """Whether there is a patch: it was not eaten. Raises Damaged."""
+        return outputs.get(ref.task) != EATEN and member(ref.crop) in self.members(ref, outputs)
 
     def patch(self, ref: PatchRef, outputs: Mapping[str, str]) -> Patch:
         """What is pasted: the patch with its feathered mask or, where a hook has changed it, the whole frame.
@@ -94,7 +108,7 @@ class PatchReader:
         """The crop's mask as it is pasted."""
         at = (crop.mask, radius)
         if at not in self._feathered:
-            self._feathered[at] = feather(self._masks[crop.mask], radius)
+            self._feathered[at] = feather(self.masks[crop.mask], radius)
         return self._feathered[at]
 
 
@@ -103,8 +117,8 @@ def member(crop: int) -> str:
     return f"{crop:04d}.png"
 
 
-def load(task: Task, tools: Tools) -> Loaded:
-    """Read frames, masks and the patches below; paste those; cut the crops.
+def load(task: Task, tools: Tools) -> Loaded | Known:
+    """Read frames, masks and the patches below; paste those; cut the crops. A task that was split is put together.
 
     Raises:
         Unavailable: this worker's engine is not the one that the job's keys were made for.
@@ -114,12 +128,20 @@ def load(task: Task, tools: Tools) -> Loaded:
             f"This worker runs the engine {tools.engine.name!r}; job {task.job.id} was submitted for "
             f"{task.job.engine!r}. Set one FARM_ENGINE for the API and all workers, and run one version of the farm."
         )
+    if task.parts:
+        return Known(put_together(task, tools))
     tools.models.next_task()
     plan = tools.plan(task.job.id, task.chunk)
-    detail = plan.task(task.id)
+    found = without(plan.part(task.id), standing_for(task, tools).positions(task.chunk))
+    if not found.task.crops:
+        return Known(EATEN)
     masks = load_masks(tools, plan)
     reader = PatchReader(tools, plan, masks, task.job)
-    outputs = task.outputs(detail.waits) if detail.waits else {}
+    outputs = task.outputs(found.task.waits) if found.task.waits else {}
+    detail = _keyed(task, tools, found, reader, outputs)
+    known = done_output(tools.blobs, detail.key) if detail.key != found.task.key else ""
+    if known:
+        return Known(known)
     digests = {frame.position: frame.digest for frame in plan.frames}
     pictures = tools.pictures.read_all(digests[crop.frame] for crop in detail.crops)
     source = task.job.source(detail.source)
@@ -127,7 +149,7 @@ def load(task: Task, tools: Tools) -> Loaded:
     moving = task.job.type is JobType.ANIMATEDIFF
     inputs, frames = [], []
     for crop in detail.crops:
-        below = [reader.patch(ref, outputs) for ref in crop.under]
+        below = [reader.patch(ref, outputs) for ref in crop.under if reader.has(ref, outputs)]
         frame = from_bytes(pictures[digests[crop.frame]])
         frame = compose(frame, below) if below else frame
         frames.append(frame)
@@ -159,11 +181,29 @@ def load(task: Task, tools: Tools) -> Loaded:
         embeddings={name: tools.model(ref.hash) for name, ref in source.embeddings.items()},
     )
     pasted = tuple(reader.paste_mask(crop, detailer.feather) for crop in detail.crops)
-    return Loaded(detail, batch, pasted, hooked(task, tools, detail, detailer.hooks, frames, pasted))
+    return Loaded(detail, found.members, batch, pasted, hooked(task, tools, detail, detailer.hooks, frames, pasted))
 
 
-def work(task: Task, tools: Tools, loaded: Loaded) -> Made:
+def _keyed(task: Task, tools: Tools, found: Effective, reader: PatchReader, outputs: Mapping[str, str]) -> DetailTask:
+    """The task under the key of what it reads in truth; its planned key where that is all that it was planned for."""
+    detail, plan = found.task, reader.plan
+    kept = kept_by(task, tools, detail.after)
+    after = keys.key_of(kept) if kept else ""
+    as_planned = {name: plan.task(name).key for name in detail.waits} == {
+        name: keys.key_of(output) for name, output in outputs.items() if output != EATEN
+    }
+    from_planned = after == (detail.after.key if detail.after else "")
+    if as_planned and from_planned and found.planned and task.id in {planned.id for planned in plan.tasks}:
+        return detail
+    masks = [mask_digest(mask) for mask in reader.masks]
+    key = effective_key(task.job, plan, found, outputs, lambda ref: reader.has(ref, outputs), masks, after)
+    return detail.model_copy(update={"key": key})
+
+
+def work(task: Task, tools: Tools, loaded: Loaded | Known) -> Made | Known:
     """The batch through the engine; progress after every sampler step."""
+    if isinstance(loaded, Known):
+        return loaded
     hooks = loaded.hooked.open()
     patches = tools.engine.detail(replace(loaded.batch, plugins=hooks), task.progress)
     beside = loaded.hooked.finish(hooks, loaded.detail, patches) | control_members(loaded.batch)
@@ -180,18 +220,15 @@ def previews(task: Task, tools: Tools, loaded: Loaded, patches: Sequence[U8]) ->
     return preview_pictures(task.job.id, tools.plan(task.job.id, task.chunk), loaded.detail, hooks, tuple(drawn))
 
 
-def store(tools: Tools, loaded: Loaded, made: Made) -> StepResult:
+def store(tools: Tools, loaded: Loaded | Known, made: Made | Known) -> StepResult:
     """The patches as one object, then the record that says they are complete."""
+    if isinstance(loaded, Known) or isinstance(made, Known):
+        return StepResult(output=loaded.output if isinstance(loaded, Known) else "")
     for name, picture in made.previews.items():
         tools.blobs.put(name, picture, "image/webp")
-    data = pack({**{member(i): encode_png(patch) for i, patch in enumerate(made.patches)}, **made.beside})
-    digest = hashlib.sha256(data).hexdigest()
-    key = loaded.detail.key
-    name = keys.patches(key, digest)
-    tools.blobs.put(name, data, "application/zip")
-    record = {"key": key, "object": name, "crops": len(made.patches), "bytes": len(data), "engine": tools.engine.name}
-    tools.blobs.put(keys.done(key, digest), compact(record), "application/json")
-    return StepResult(output=name)
+    patches = {member(i): encode_png(patch) for i, patch in enumerate(made.patches)}
+    members = renumbered({**patches, **made.beside}, loaded.members)
+    return StepResult(output=commit(tools, loaded.detail.key, members, tools.engine.name))
 
 
 def detail(task: Task, tools: Tools) -> StepResult:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from farm.adapters.packs import decode_npy, encode_npy, pack, unpack
 from farm.adapters.pictures import decode, encode_png
 from farm.detail.segs import Seg, combine_masks
-from farm.detail.spans import Chunk, stop_before
+from farm.detail.spans import stop_before
 from farm.domain import keys
+from farm.domain.decisions import Standing
 from farm.domain.detailer import JobType
+from farm.domain.effective import EATEN
 from farm.domain.job import Job, Source
 from farm.domain.plan import DetailTask, Plan, PlannedFrame
 from farm.domain.planning import plan_chunk
@@ -19,7 +21,8 @@ from farm.ports import Blobs, NewTask
 from farm.service.skeleton import chunk_of
 from workers.context import StepResult, Task, Tools
 from workers.steps.ingest import IngestedFrame, frame_digest, ingested
-from workers.steps.masks import Mask, clip_masks, document_segs, frame_masks, looked_at, mask_segs, per_frame
+from workers.steps.masks import Mask, clip_masks, document_segs, frame_masks, looked_at, mask_segs, per_frame, readable
+from workers.steps.parts import done_output, part_tasks, standing_for, was_split
 from workers.steps.scan import clip_segments
 
 
@@ -32,31 +35,58 @@ def plan(task: Task, tools: Tools) -> StepResult:
     job = task.job
     chunk = chunk_of(job, task.chunk)
     frames = ingested(tools, tools.media(job.input.id), "frame", chunk.run_start, chunk.run_end - 1)
-    chunk = stop_before(chunk, [position for position, frame in frames.items() if "error" in frame])
-    planned_frames = [_frame(frames[position]) for position in range(chunk.run_start, chunk.run_end)]
-    found = find_segs(tools, job, chunk, planned_frames)
+    bad = [position for position, frame in frames.items() if "error" in frame]
+    chunk = stop_before(chunk, bad)
+    eaten = standing_for(task, tools)
+    given_up = eaten.given_up(task.chunk, range(chunk.core_start, chunk.core_end))
+    left_out = [position for position in bad if position in given_up]
+    run = [position for position in range(chunk.run_start, chunk.run_end) if position not in left_out]
+    planned_frames = [_frame(frames[position]) for position in run]
+    found = find_segs(tools, job, planned_frames, given_up)
     before = tools.plan(job.id, task.chunk - 1).last if job.sequential and task.chunk else None
-    positions = [frame.position for frame in planned_frames]
-    looked = {source.name: looked_at(tools, job, source, positions) for source in job.sources if source.looks_at}
+    looked = {
+        source.name: looked_at(tools, job, source, sorted(found[source.name]))
+        for source in job.sources
+        if source.looks_at
+    }
     planned = plan_chunk(job, chunk, planned_frames, found, before, looked)
+    made = planned.plan.model_copy(update={"left_out": tuple(frames[position]["number"] for position in left_out)})
     if planned.masks:
         name = keys.masks(job.id, task.chunk)
         tools.blobs.put(name, _pack_masks(planned.masks), "application/zip")
         tools.forget(name)
     name = keys.plan(job.id, task.chunk)
-    tools.blobs.put(name, planned.plan.model_dump_json().encode(), "application/json")
+    tools.blobs.put(name, made.model_dump_json().encode(), "application/json")
     tools.forget(name)
-    return StepResult(output=name, tasks=tuple(_new_task(job, task.chunk, d, tools.blobs) for d in planned.plan.tasks))
+    return StepResult(output=name, tasks=new_tasks(job, made, tools.blobs, eaten))
 
 
 def find_segs(
-    tools: Tools, job: Job, chunk: Chunk, frames: Sequence[PlannedFrame]
+    tools: Tools, job: Job, frames: Sequence[PlannedFrame], given_up: Collection[int]
 ) -> dict[str, dict[int, Sequence[Seg]]]:
-    """The segments of a chunk's frames, by source and position."""
+    """The segments of a chunk's frames, by source and position.
+
+    Args:
+        given_up: positions that have no segments of a source whose mask, or what it looks at, cannot be read there.
+    """
+    if not frames:
+        return {source.name: {} for source in job.sources}
     if job.type is JobType.ANIMATEDIFF:
         clip = clip_segments(tools, job)
         return {source.name: _moving(tools, job, source, clip[source.name], frames) for source in job.sources}
-    return {source.name: _still(tools, job, source, chunk, frames) for source in job.sources}
+    return {
+        source.name: _still(tools, job, source, _readable(tools, job, source, frames, given_up))
+        for source in job.sources
+    }
+
+
+def _readable(
+    tools: Tools, job: Job, source: Source, frames: Sequence[PlannedFrame], given_up: Collection[int]
+) -> list[PlannedFrame]:
+    """The frames for which all that a source reads can be read, as far as others were given up."""
+    doubtful = [frame.position for frame in frames if frame.position in given_up]
+    bad = {position for position in doubtful if not readable(tools, job, source, position)}
+    return [frame for frame in frames if frame.position not in bad]
 
 
 def load_masks(tools: Tools, plan: Plan) -> list[Mask]:
@@ -67,22 +97,11 @@ def load_masks(tools: Tools, plan: Plan) -> list[Mask]:
     return [_unpack_mask(name, data) for name, data in members.items()]
 
 
-def done_output(blobs: Blobs, key: str) -> str:
-    """Output of the first completion record of a key, or nothing."""
-    record = next(iter(blobs.list(keys.done_prefix(key))), None)
-    if record is None:
-        return ""
-    digest = record.removeprefix(keys.done_prefix(key)).removesuffix(".json")
-    return keys.patches(key, digest)
-
-
-def _still(
-    tools: Tools, job: Job, source: Source, chunk: Chunk, frames: Sequence[PlannedFrame]
-) -> dict[int, Sequence[Seg]]:
+def _still(tools: Tools, job: Job, source: Source, frames: Sequence[PlannedFrame]) -> dict[int, Sequence[Seg]]:
     if source.kind == "segs":
         found = {frame.position: document_segs(tools, job, source, frame.number) for frame in frames}
         return {position: [_of_frame(seg, job, position) for seg in segs] for position, segs in found.items()}
-    masks = frame_masks(tools, job, source, range(chunk.run_start, chunk.run_end))
+    masks = frame_masks(tools, job, source, [frame.position for frame in frames])
     made: dict[int, Sequence[Seg]] = {}
     for mask in masks.values():
         if id(mask) not in made:
@@ -126,7 +145,34 @@ def _frame(frame: IngestedFrame) -> PlannedFrame:
     )
 
 
-def _new_task(job: Job, chunk: int, detail: DetailTask, blobs: Blobs) -> NewTask:
+def new_tasks(job: Job, plan: Plan, blobs: Blobs, eaten: Standing) -> tuple[NewTask, ...]:
+    """A plan's tasks for the ledger: known ones as done, given up ones as eaten, split ones with their parts.
+
+    What depends on something split or eaten has another key than the planned one, and finds out itself what is known.
+    """
+    split = was_split(blobs, job.id, plan.chunk)
+    positions = eaten.positions(plan.chunk)
+    changed: set[str] = set()
+    found: list[NewTask] = []
+    for task in plan.tasks:
+        new = _new_task(job, plan.chunk, task)
+        if task.id in eaten.tasks:
+            new = new._replace(output=EATEN)
+        elif changed.isdisjoint(task.waits) and positions.isdisjoint(crop.frame for crop in task.crops):
+            new = new._replace(output=done_output(blobs, task.key))
+        else:
+            changed.add(task.id)
+        if new.output == EATEN or (task.id in split and not new.output):
+            changed.add(task.id)
+        if task.id in split and not new.output:
+            parts = part_tasks(plan, task, job.gpu_queue, new.layer)
+            found += [part._replace(output=EATEN if part.id in eaten.tasks else "") for part in parts]
+            new = new._replace(waits=(*new.waits, *(part.id for part in parts)), parts=len(parts))
+        found.append(new)
+    return tuple(found)
+
+
+def _new_task(job: Job, chunk: int, detail: DetailTask) -> NewTask:
     return NewTask(
         id=detail.id,
         kind="detail",
@@ -136,7 +182,6 @@ def _new_task(job: Job, chunk: int, detail: DetailTask, blobs: Blobs) -> NewTask
         key=detail.key,
         waits=detail.waits,
         feeds=(f"patched.{chunk}",),
-        output=done_output(blobs, detail.key),
     )
 
 

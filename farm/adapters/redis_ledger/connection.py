@@ -46,7 +46,7 @@ _LATER = re.compile(r"(?:^|-)(?:LOADING|MASTERDOWN|MISCONF|CLUSTERDOWN|TRYAGAIN|
 """Error codes of a server that will do better later, in an answer or in a script's error."""
 
 _FOLDER = Path(__file__).parent
-_PRELUDE = ("base", "moves", "attempts")
+_PRELUDE = ("base", "moves", "attempts", "resets")
 
 
 class WrongPassword(Unavailable):

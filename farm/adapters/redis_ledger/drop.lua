@@ -6,6 +6,12 @@ local chunk = tonumber(ARGV[4])
 if not job or not is_done(job, chunk) then
   return 0
 end
+for near = chunk - 1, chunk + 1 do
+  -- A retry may undo what was eaten, and with it the fades of the neighbors.
+  if names_chunk(job, 'eaten', near) then
+    return 0
+  end
+end
 local names = redis.call('HGET', key(job.id, 'chunks'), chunk) or ''
 local found = {}
 for name in string.gmatch(names, '%S+') do

@@ -1,4 +1,5 @@
--- ARGV: job, task, fence, outcome, error, ms until the next attempt or ''. Returns what it led to, as JSON.
+-- ARGV: job, task, fence, outcome, error, ms until the next attempt or '', parts as JSON or ''.
+-- Returns what it led to, as JSON.
 
 even_if_full()
 local job = open_job(ARGV[3])
@@ -7,6 +8,6 @@ if not row then
   return cjson.encode({ accepted = false, offers = {} })
 end
 let_go(job, row, ARGV[6], ARGV[7], now - row.started)
-fall_short(job, row, ARGV[6], ARGV[7], tonumber(ARGV[8]))
+fall_short(job, row, ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9] ~= '' and cjson.decode(ARGV[9]) or nil)
 settle(job)
 return ended(job, row)
