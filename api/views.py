@@ -12,9 +12,9 @@ from pydantic import Field
 from api.shapes import Answer
 from farm.domain.job import Job
 from farm.domain.media import Media
-from farm.domain.state import JOB_ENDED, JobState, TaskState
+from farm.domain.state import JobState, TaskState
 from farm.ports import JobStatus, TaskStatus, WorkerStatus
-from farm.service.waiting import notes
+from farm.service.waiting import notes, waiting_reason
 
 ROOT = "/api/v1"
 """All links are paths: the name under which a client reached us is its own affair, and not to be trusted."""
@@ -213,19 +213,6 @@ def job_view(status: JobStatus, document: Job | None = None, waiting: str | None
         },
         document=document,
     )
-
-
-def waiting_reason(status: JobStatus) -> str | None:
-    """Why a job stands still, or None if it does not."""
-    if status.state is JobState.PAUSED:
-        return "It is paused; resume it to go on."
-    if status.state in JOB_ENDED or status.workers_active > 0:
-        return None
-    if status.counts.get(TaskState.QUEUED, 0):
-        return f"No worker has taken its tasks yet; {ROOT}/workers lists those that are alive, with their queues."
-    if status.counts.get(TaskState.SOFT_FAILED, 0):
-        return "A task failed and waits a moment before it is tried again."
-    return None
 
 
 def eta(status: JobStatus, now: float | None = None) -> Eta | None:

@@ -65,6 +65,10 @@ class LeaseLost(Unavailable):
     """This worker's lease on a task has ended; whatever it made is not used."""
 
 
+class ToldToEnd(Unavailable):
+    """This worker was told to end, and its time is over; the task goes to another one."""
+
+
 class Canceled(FarmError):
     """The job was canceled while the task ran."""
 

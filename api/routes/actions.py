@@ -36,10 +36,10 @@ class Action(Asked):
     """A decision about a job."""
 
     action: Literal["cancel", "pause", "resume", "retry", "eat", "unblock", "recover"]
-    """`retry` tries failed and canceled tasks again, makes again what was eaten, and reopens an ended job; finished ones
-    are left alone. `eat` gives up what failed: the frames keep the input's pixels there, a frame that cannot be read is
-    left out. `unblock` gives tasks of the job to workers again that failed too many. `recover` rebuilds the job's place
-    in Redis from the store."""
+    """`retry` tries failed and canceled tasks again, makes again what was eaten, and reopens an ended job; finished
+    tasks are left alone. `eat` gives up what failed: the frames keep the input's pixels there, a frame that cannot be
+    read is left out. `unblock` gives tasks of the job to workers again that failed too many. `recover` rebuilds the
+    job's place in Redis from the store."""
     reason: Annotated[str, Field(max_length=500)] = ""
     """Kept with the job, for those who wonder later."""
     filter: Which = Which()

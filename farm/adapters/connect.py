@@ -43,6 +43,8 @@ def connect(settings: Settings, patience_s: float = 0.0) -> Connected:
         system_clock(),
         engine=ENGINE_VERSIONS[settings.engine],
         window=settings.window_chunks,
-        outside=Outside(lambda uri: admit_prefix(uri, blobs, limits_of(settings), settings), installed()),
+        outside=Outside(
+            lambda uri: admit_prefix(uri, blobs, limits_of(settings), settings), installed(), settings.user_weights
+        ),
     )
     return Connected(farm, blobs, ledger, queue)

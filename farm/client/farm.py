@@ -103,16 +103,24 @@ class Farm:
         return int(done["affected"]), JobAnswer.model_validate(done["job"])
 
     def eat(
-        self, job_id: str, tasks: Sequence[str] = (), *, frame: int | None = None, chunk: int | None = None, reason: str = ""
+        self,
+        job_id: str,
+        tasks: Sequence[str] = (),
+        *,
+        frame: int | None = None,
+        chunk: int | None = None,
+        reason: str = "",
     ) -> tuple[int, JobAnswer]:
-        """Give up what failed: tasks by their ids, or of one frame (by its number), or of one chunk. The frames keep the
-        input's pixels there; one that cannot be read is left out. The number of tasks that go on, and the job.
+        """Give up what failed: tasks by their ids, or of one frame (by its number), or of one chunk. The frames keep
+        the input's pixels there; one that cannot be read is left out. The number of tasks that go on, and the job.
 
         Raises:
             Conflict: what is named has not failed, or cannot be given up.
         """
         which = {"tasks": list(tasks), "frame": frame, "chunk": chunk}
-        return self.act(job_id, "eat", reason, {name: value for name, value in which.items() if value not in ([], None)})
+        return self.act(
+            job_id, "eat", reason, {name: value for name, value in which.items() if value not in ([], None)}
+        )
 
     def unblock(self, job_id: str, worker: str = "", reason: str = "") -> tuple[int, JobAnswer]:
         """Let a worker (all, if left out) have tasks of the job again that it failed; the blocks that are gone."""

@@ -49,7 +49,7 @@ def decided(blobs: Blobs, job_id: str) -> Standing:
 
 
 def meal(job: Job, media: Media, meant: Meant, ledger: Ledger, blobs: Blobs) -> Meal:
-    """The failed tasks that are meant.
+    """The failed tasks that are meant; what was eaten before is left out.
 
     Args:
         media: the long form of the job's input.
@@ -65,10 +65,11 @@ def meal(job: Job, media: Media, meant: Meant, ledger: Ledger, blobs: Blobs) -> 
         if meant.chunk >= chunks(job):
             raise NotFound(f"Job {job.id} has no chunk {meant.chunk}; it has the chunks 0 to {chunks(job) - 1}.")
         found = _failed(ledger, job.id, meant.chunk)
-        if not found:
+        if not found and meant.chunk not in ledger.status(job.id).eaten:
             raise Conflict(f"No detail task of chunk {meant.chunk} has failed, and its frames can be read. {_LOOK}")
     else:
-        found = [_one(ledger, job.id, name) for name in dict.fromkeys(meant.tasks)]
+        named = (ledger.task(job.id, name) for name in dict.fromkeys(meant.tasks))
+        found = [_edible(task) for task in named if task.state is not TaskState.EATEN]
     eaten = tuple(task.id for task in found if task.kind == "detail")
     again = tuple(task.id for task in found if task.kind == "plan")
     return Meal(tasks=(*eaten, *again), eaten=eaten, again=again)
@@ -103,7 +104,7 @@ def _of_frame(job: Job, at: int, number: int, ledger: Ledger, blobs: Blobs) -> M
             )
         else:
             again.append(task.id)
-    if not eaten and not again:
+    if not eaten and not again and chunk not in ledger.status(job.id).eaten:
         raise Conflict(f"Nothing of frame {number} has failed by itself. {_LOOK}")
     return Meal(frames=((chunk, at),), eaten=tuple(eaten), again=tuple(again))
 
@@ -120,8 +121,8 @@ def _failed(ledger: Ledger, job_id: str, chunk: int) -> list[TaskStatus]:
     return [task for task in found if task.kind in ("detail", "plan") and not task.cause]
 
 
-def _one(ledger: Ledger, job_id: str, name: str) -> TaskStatus:
-    task = ledger.task(job_id, name)
+def _edible(task: TaskStatus) -> TaskStatus:
+    name = task.id
     if task.state is not TaskState.FAILED:
         raise Conflict(f"Task {name} is {task.state}; only what has failed can be eaten. {_LOOK}")
     if task.cause:

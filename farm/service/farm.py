@@ -143,6 +143,8 @@ class Farm:
         job = self.documents.job(job_id)
         self.ledger.status(job_id)
         what = meal(job, self.documents.media(job.input.id), meant, self.ledger, self.blobs)
+        if not what.eaten and not what.again:
+            return 0
         record = self._decide(job_id, "eat", reason, actor, tasks=what.tasks, frames=what.frames)
         try:
             count, offers = self.ledger.eat(job_id, what.eaten, what.again, (), reason, actor)

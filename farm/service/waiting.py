@@ -28,6 +28,19 @@ def notes(status: JobStatus) -> tuple[str, ...]:
     return tuple(found)
 
 
+def waiting_reason(status: JobStatus) -> str | None:
+    """Why a job stands still, as far as its counts tell, or None if it does not."""
+    if status.state is JobState.PAUSED:
+        return "It is paused; resume it to go on."
+    if status.state in JOB_ENDED or status.workers_active > 0:
+        return None
+    if status.counts.get(TaskState.QUEUED, 0):
+        return "No worker has taken its tasks yet; `farm workers` lists those that are alive, with their queues."
+    if status.counts.get(TaskState.SOFT_FAILED, 0):
+        return "A task failed and waits a moment before it is tried again."
+    return None
+
+
 def why_waiting(job: Job, status: JobStatus, ledger: Ledger) -> str | None:
     """Why nothing of a job moves, or will; None if nothing is known against it."""
     waits = any(status.counts.get(state, 0) for state in WAITING)
@@ -59,10 +72,11 @@ def _nobody(job: Job, status: JobStatus, kind: str, queue: str, workers: Sequenc
         )
     failed: Mapping[str, Sequence[str]] = {b.worker: b.tasks for b in status.blocked if b.kind == kind}
     if all(worker.id in failed for worker in fitting):
+        least = min(map(len, failed.values()))
         return (
-            f"All workers that could run its {kind} tasks are blocked, since each failed {len(next(iter(failed.values())))}"
-            f" or more of them: {', '.join(sorted(failed))}. They are tried all the same, as no other is there. Look at "
-            f"the errors (`farm job tasks {job.id}`), mend the cause, then: farm job unblock {job.id}"
+            f"All workers that could run its {kind} tasks are blocked, since each failed {least} or more of them: "
+            f"{', '.join(sorted(failed))}. They are tried all the same, as no other is there. Look at the errors "
+            f"(`farm job tasks {job.id}`), mend the cause, then: farm job unblock {job.id}"
         )
     return None
 

@@ -51,6 +51,7 @@ def wrap(task: Task, tools: Tools) -> StepResult:
         "fps": job.fps,
         "versions": versions(),
         "missing_chunks": missing,
+        "left_out": [number for document in documents if document for number in document.get("left_out", ())],
         "video": keys.video(job.id, 0) if "video" in job.outputs and not missing else None,
         "frames": [frame for document in documents if document for frame in document["frames"]],
     }

@@ -240,9 +240,10 @@ class RedisLedger(Decisions):
         self._connection.ask(self._connection.redis.ping)
 
     def hurry(self, patience_s: float) -> None:
-        """From now on ride out an outage for `patience_s` seconds at the most, also in calls that are under way: for a
-        process that was told to end."""
+        """From now on ride out an outage for `patience_s` seconds at the most, all calls together, also those that are
+        under way: for a process that was told to end."""
         self._connection.patience_s = min(patience_s, self._connection.patience_s)
+        self._connection.shared = True
 
     def close(self) -> None:
         """Give the connections back."""

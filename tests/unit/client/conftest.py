@@ -25,7 +25,8 @@ from farm.service.farm import Farm
 from farm.settings import Settings
 from workers.context import Tools
 from workers.gpu.fake import FakeEngine
-from workers.runner import Pace, Runner
+from workers.heartbeat import Pace
+from workers.runner import Runner
 
 KEY = "tests:a-key-of-the-tests"
 
