@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from farm.domain.control import ConditioningRequest, ControlRequest, ImagePromptRequest
 from farm.domain.detailer import MAX_SEED, TYPE_DEFAULTS, Detailer, JobType
 from farm.domain.hooks import KINDS
-from farm.domain.job import InputRequest, JobRequest, SegmentRequest
+from farm.domain.job import InputRequest, JobRequest, MotionLoraRequest, SegmentRequest
 from farm.domain.sampling_names import SAMPLERS, SCHEDULERS
 from farm.settings import Settings
 
@@ -87,6 +87,8 @@ def parameters_page() -> str:
         "Besides the parameters above:\n",
         _table("field", {name: SegmentRequest.model_fields[name] for name in own}),
         *(_attachment(name, kind) for name, kind in ATTACHMENTS.items()),
+        "\n## Of each of its `motion_loras`\n",
+        _table("field", MotionLoraRequest.model_fields),
         "\n## Hooks\n",
         HOOKS_HEAD,
         *(_hook(kind) for kind in KINDS),

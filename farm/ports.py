@@ -102,12 +102,19 @@ class Ledger(Protocol):
         `frames` final frames are counted, `seconds` are charged to the job's fair share. Idempotent by fence."""
 
     def fail(
-        self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None, parts: Sequence[NewTask] = ()
+        self,
+        lease: Lease,
+        outcome: Outcome,
+        error: str,
+        retry_in_s: float | None,
+        queue: str = "",
+        parts: Sequence[NewTask] = (),
     ) -> Ended:
         """End an attempt badly. With `parts` the task is split: it waits for them and is then given out again, to put
         their results together. `retry_in_s` None, or no attempt left: the task is failed and what waits for it with
         it; else it is tried again then. interrupted, lost and superseded use up no attempt (None: again at once), but
-        a task lost too often is failed. canceled cancels it."""
+        a task lost too often is failed. canceled cancels it. `queue`: what the task is offered on from now on, if not
+        what it was offered on before."""
 
     def sweep(self, offer_after_s: float) -> Swept:
         """Put expired leases and due retries back; offer again what was ready for `offer_after_s` without a claim, and

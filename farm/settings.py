@@ -108,6 +108,13 @@ class Settings(BaseSettings):
     torch_threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of one worker. 1, because results in the last bit depend on it: a farm must agree on one number."""
 
+    model_memory_gib: Annotated[float, Field(gt=0, le=4096)] | None = None
+    """GiB for the weights of the models that a worker keeps loaded. Not set: 8 on a CPU, 0.6 of a GPU's memory."""
+
+    compile: bool = False
+    """On a GPU, compile the UNet for sizes that recur, beside the work. Costs a CPU core for minutes per size; pixels
+    may differ in the last bit."""
+
     worker_class: Annotated[str, Field(pattern=r"^\d{1,4}$")] | None = None
     """GPU memory class in GiB, the number in queue `gpu.<class>`. Not set: measured; 0 for a CPU engine."""
 
@@ -155,6 +162,10 @@ class Settings(BaseSettings):
 
     max_pixels: Annotated[int, Field(ge=1, le=2_000_000_000)] = 100_000_000
     """Pixels of one picture, refused before it is decoded. 100 million (12K is 80 million) take 400 MB as RGBA."""
+
+    whole_clip_frames: Annotated[int, Field(ge=16, le=4096)] = 256
+    """Frames of a job that one worker samples together at the most: of `animatediff` jobs whose windows wander over
+    the whole clip (a uniform `context_schedule`). 256 frames of 1080p take some 3 GB of the worker's memory."""
 
     cache_dir: Path | None = None
     """Models and videos that a worker has downloaded. Not set: `cache` inside `data_dir`."""

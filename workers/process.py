@@ -22,7 +22,7 @@ from farm.service.waiting import ENGINE
 from farm.settings import Settings
 from workers.app import make_worker_app, worker_arguments
 from workers.context import Tools
-from workers.gpu.engine import Engine, open_engine
+from workers.gpu.engine import engine_of
 from workers.heartbeat import Pace
 from workers.runner import Runner
 from workers.sweeper import Sweeper
@@ -59,7 +59,11 @@ class WorkerProcess:
         self._ledger = connected.ledger
         self.queues = expand(queues, settings)
         self.tools = Tools(
-            connected.blobs, settings.cache_folder(), self._open_engine, settings.max_pixels, settings.cache_bytes()
+            connected.blobs,
+            settings.cache_folder(),
+            lambda: engine_of(settings),
+            settings.max_pixels,
+            settings.cache_bytes(),
         )
         on_gpu = any(queue.startswith("gpu") for queue in self.queues) and not _on_cpu(settings)
         self.pace = Pace(
@@ -120,12 +124,6 @@ class WorkerProcess:
         log.warning("worker_ends_itself", worker=self.name, why=why)
         logging.shutdown()
         os._exit(0 if why == "told_to_end" else HOPELESS_CODE)
-
-    def _open_engine(self) -> Engine:
-        settings = self.settings
-        return open_engine(
-            settings.engine, settings.device, settings.dtype, settings.torch_threads, settings.fake_seconds
-        )
 
     def _beat(self) -> None:
         ledger = self.runner.farm.ledger

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import structlog
 
+from farm.domain.queues import roomier
 from farm.domain.state import FREE_OUTCOMES, Outcome
 from farm.errors import Canceled, FarmError, LeaseLost, OutOfMemory, Rejected, ToldToEnd, Unavailable
 from farm.ports import Ended, Lease, NewTask, Offer
@@ -99,8 +100,8 @@ class Runner:
     def _overdue(self, found: Overdue) -> None:
         """A task takes too long: another worker may have it, whatever becomes of it here."""
         log.error("overdue", job=found.lease.job, task=found.lease.task, outcome=found.outcome.value)
-        parts = self._parts(found.lease, found.outcome, Unavailable(found.error))
-        self._report(found.lease, found.outcome, found.error, float(self.pace.backoff), parts)
+        fault = Unavailable(found.error)
+        self._report(found.lease, found.outcome, found.error, float(self.pace.backoff), fault)
 
     def task(self, lease: Lease) -> Task:
         """A lease as a step sees it."""
@@ -144,13 +145,15 @@ class Runner:
         if outcome is Outcome.SUPERSEDED:
             return
         delay = self._delay(lease, error) if again else None
-        self._report(lease, outcome, text, delay, self._parts(lease, outcome, error))
+        self._report(lease, outcome, text, delay, error)
 
     def _report(
-        self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None, parts: Sequence[NewTask] = ()
+        self, lease: Lease, outcome: Outcome, text: str, retry_in_s: float | None, error: BaseException | None = None
     ) -> None:
         try:
-            ended = self.farm.ledger.fail(lease, outcome, error, retry_in_s, parts)
+            queue = self._roomier(lease) if outcome is Outcome.OOM else ""
+            parts = () if queue or error is None else self._parts(lease, outcome, error)
+            ended = self.farm.ledger.fail(lease, outcome, text, retry_in_s, queue, parts)
         except Unavailable as unreachable:
             # Nobody hears of it now; the lease runs out and the task goes to another worker.
             log.error("attempt_end_not_reported", job=lease.job, task=lease.task, error=str(unreachable))
@@ -158,8 +161,11 @@ class Runner:
         self._follow(lease, ended)
 
     def _parts(self, lease: Lease, outcome: Outcome, error: BaseException) -> tuple[NewTask, ...]:
-        """What a batch is split into, if it is now; it is tried as a whole where the store cannot be asked."""
-        if outcome in FREE_OUTCOMES or outcome is Outcome.CANCELED:
+        """What a batch is split into, if it is now; it is tried as a whole where the store cannot be asked.
+
+        Where memory is short the engine has made smaller calls already.
+        """
+        if outcome in FREE_OUTCOMES or outcome in (Outcome.CANCELED, Outcome.OOM):
             return ()
         try:
             return split(lease, self.tools, error)
@@ -177,6 +183,14 @@ class Runner:
             numbers = {frame.position: frame.number for frame in plan.frames}
             return f"Frame {numbers[part.crops[0].frame]}, segment {part.source!r}: "
         return ""
+
+    def _roomier(self, lease: Lease) -> str:
+        """The queue of workers with more memory, if there are any."""
+        others = (worker.queues for worker in self.farm.ledger.workers())
+        queue = roomier(self.queues, others) if lease.kind == "detail" else ""
+        if queue:
+            log.info("moved_to_more_memory", job=lease.job, task=lease.task, queue=queue)
+        return queue
 
     def _delay(self, lease: Lease, error: BaseException) -> float | None:
         if isinstance(error, ToldToEnd):

@@ -12,7 +12,7 @@ from farm.adapters.redis_ledger import RedisLedger
 from farm.adapters.stores import open_store
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.ports import Blobs, Queue
-from farm.service.farm import Farm, Outside
+from farm.service.farm import Bounds, Farm, Outside
 from farm.settings import Settings
 
 
@@ -42,7 +42,7 @@ def connect(settings: Settings, patience_s: float = 0.0) -> Connected:
         queue,
         system_clock(),
         engine=ENGINE_VERSIONS[settings.engine],
-        window=settings.window_chunks,
+        bounds=Bounds(settings.window_chunks, settings.whole_clip_frames),
         outside=Outside(
             lambda uri: admit_prefix(uri, blobs, limits_of(settings), settings), installed(), settings.user_weights
         ),

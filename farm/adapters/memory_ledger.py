@@ -153,7 +153,13 @@ class MemoryLedger(MemoryViews):
         return Ended(True, chunk_ended=row.new.closes, job_ended=ended, task_state=TaskState.COMPLETED)
 
     def fail(
-        self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None, parts: Sequence[NewTask] = ()
+        self,
+        lease: Lease,
+        outcome: Outcome,
+        error: str,
+        retry_in_s: float | None,
+        queue: str = "",
+        parts: Sequence[NewTask] = (),
     ) -> Ended:
         """End an attempt badly."""
         check_outcome(outcome)
@@ -166,6 +172,8 @@ class MemoryLedger(MemoryViews):
             job, row = held
             change = Reset(job, self._now())
             change.let_go(row, outcome, error, change.now - row.started)
+            if queue:
+                row.new = row.new._replace(queue=queue)
             retry_in = None if retry_in_s is None else max(0, milliseconds(retry_in_s))
             change.fall_short(row, outcome, error, retry_in, parts)
             return _closed(change, row)

@@ -54,6 +54,7 @@ JOB = OptionGroup(
         "model",
         "refiner",
         "vae",
+        "motion",
         "outputs",
         "batch_size",
         "chunk",

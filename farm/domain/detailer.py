@@ -95,8 +95,16 @@ class Detailer(BaseModel):
     """Frames that the motion module sees at once."""
     context_overlap: Annotated[int, Field(ge=0, le=127)] = 4
     """Frames that neighboring windows share."""
-    context_fuse: Literal["flat", "pyramid"] = "pyramid"
-    """How windows are averaged where they overlap."""
+    context_fuse: Literal["flat", "pyramid", "relative", "overlap-linear"] = "pyramid"
+    """How windows are averaged where they overlap: evenly; by distance from a window's nearer end, or from its middle;
+    or with ramps over the overlap."""
+    context_schedule: Literal["standard_static", "standard_uniform", "looped_uniform"] = "standard_static"
+    """Where windows lie: at the same places in every step, or at others in each (`uniform`), and then also over the
+    clip's end into its beginning (`looped`). With the last two a clip is sampled whole, by one worker."""
+    context_stride: Annotated[int, Field(ge=1, le=32)] = 1
+    """Uniform schedules: besides windows of neighboring frames, those of every 2nd, 4th, ... frame; so many kinds."""
+    closed_loop: bool = False
+    """`looped_uniform`: the clip's end goes over into its beginning, for clips that are played in a loop."""
     hooks: Hooks = ()
     """Detailer hooks, applied in this order: JSON, such as [{"kind": "denoise_schedule", "target_denoise": 0.2}]."""
 

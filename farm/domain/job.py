@@ -60,6 +60,17 @@ class InputRequest(BaseModel):
     """Frames per second of the output video, for pictures (default 25)."""
 
 
+class MotionLoraRequest(BaseModel):
+    """A small change of the motion module: a camera's move."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    model: Name
+    """Name or content hash of a motion LoRA that was added to the farm."""
+    strength: Annotated[float, Field(ge=-10, le=10)] = 1.0
+    """How much of it; below 0 the other way round."""
+
+
 class JobRequest(BaseModel):
     """What a user submits."""
 
@@ -83,6 +94,10 @@ class JobRequest(BaseModel):
     """VAE that takes the place of the model's own."""
     embeddings: Annotated[dict[str, str], Field(max_length=256)] = {}
     """Names that the prompts use (`embedding:name`) -> embeddings of the farm, where they differ."""
+    motion: str | None = None
+    """`animatediff` jobs: name or content hash of a motion module; the model's own if left out."""
+    motion_loras: Annotated[tuple[MotionLoraRequest, ...], Field(max_length=16)] = ()
+    """`animatediff` jobs: LoRAs of the motion module, added up."""
     batch_size: Annotated[int, Field(ge=1, le=100)] = 1
     """Variations: variation b starts from the input again, with `seed + b`."""
     chunk: Annotated[int | None, Field(ge=1, le=4096)] = None
@@ -164,6 +179,15 @@ class Source(BaseModel):
         return (*pictures, *(("mask", conditioning.mask) for conditioning in self.conditionings))
 
 
+class MotionLora(BaseModel):
+    """A motion LoRA by its content, and how much of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: ModelRef
+    strength: float
+
+
 class Job(BaseModel):
     """A submission, validated and completed with defaults. Written once, to `jobs/<id>/job.json`."""
 
@@ -186,6 +210,9 @@ class Job(BaseModel):
     model: ModelRef
     refiner: ModelRef | None = None
     vae: ModelRef | None = None
+    motion: ModelRef | None = None
+    """Motion module of an `animatediff` job; None: the model's own."""
+    motion_loras: tuple[MotionLora, ...] = ()
     engine: str
     """Name and version of the engine that renders it: part of every key."""
     batch_size: int

@@ -12,14 +12,18 @@ from farm.domain.detailer import MAX_SEED, Detailer, JobType, merged
 from farm.domain.job import Job, JobRequest, SegmentRequest, Source
 from farm.domain.media import Media
 from farm.domain.model import ModelRef
+from farm.domain.motion import check_windows, motion_of, whole_chunk, whole_clip, window_warnings
 from farm.domain.queues import gpu_queue
 from farm.domain.sampling_names import check_names
 from farm.domain.segment import SegsDocument
 from farm.domain.stack import FindModel, embeddings_of, fitting, loras_of, second_model, texts_of
+from farm.domain.step_rules import check_steps
 from farm.errors import Rejected
 
 DEFAULT_CHUNK = {JobType.MASK: 16, JobType.ANIMATEDIFF: 48}
 """Frames of a chunk that a job delivers at once."""
+WHOLE_CLIP_FRAMES = 256
+"""Frames that one worker samples together at the most, unless a farm sets another number."""
 DEFAULT_FPS = Fraction(25)
 """Frames per second of the video made of pictures."""
 _WORDS = frozenset({"prompt", "negative"})
@@ -41,9 +45,20 @@ class Registry:
     """What installed packages add."""
 
 
-def complete(request: JobRequest, registry: Registry, *, job_id: str, created: str, user: str, engine: str) -> Job:
+def complete(
+    request: JobRequest,
+    registry: Registry,
+    *,
+    job_id: str,
+    created: str,
+    user: str,
+    engine: str,
+    whole_clip_frames: int = WHOLE_CLIP_FRAMES,
+) -> Job:
     """The job that `request` stands for.
 
+    Args:
+        whole_clip_frames: frames that one worker samples together at the most, where windows reach over a whole clip.
     Raises:
         Rejected: what cannot run: a range outside the clip, masks of another size or count, an empty mask, an unknown
             sampler or model, numbers that do not go together. The text says what was seen, needed, and what to change.
@@ -66,11 +81,7 @@ def complete(request: JobRequest, registry: Registry, *, job_id: str, created: s
         for segment in request.segments
     )
     sources = tuple(_with_stack(source, request, model, registry.model) for source in sources)
-    if request.type is JobType.ANIMATEDIFF and not model.has_motion:
-        raise Rejected(
-            f"Model {model.name!r} has no motion module, which an `animatediff` job needs. "
-            f"Put a MotionAdapter into the model's folder as `motion_adapter/`, or submit a `mask` job."
-        )
+    motion, motion_loras = motion_of(request, model, registry.model)
     return Job(
         id=job_id,
         name=request.name or clip.name,
@@ -85,9 +96,11 @@ def complete(request: JobRequest, registry: Registry, *, job_id: str, created: s
         model=model,
         refiner=second_model("refiner", request.refiner, "model", model, registry.model),
         vae=second_model("VAE", request.vae, "vae", model, registry.model),
+        motion=motion,
+        motion_loras=motion_loras,
         engine=engine,
         batch_size=request.batch_size,
-        chunk=_chunk(request, sources),
+        chunk=_chunk(request, sources, end - start, whole_clip_frames),
         batch_limit=request.batch_limit,
         outputs=request.outputs,
         priority=request.priority,
@@ -203,23 +216,23 @@ def _check_segs(name: str, media: Media, document: SegsDocument, clip: Media, sp
 
 def _check_detailer(name: str, detailer: Detailer, request: JobRequest, end: int) -> None:
     check_names(detailer.sampler_name, detailer.scheduler)
+    check_steps(detailer, request.refiner is not None)
     largest = detailer.seed + request.batch_size + detailer.cycle + (end if detailer.seed_mode == "per_frame" else 0)
     if largest + 1024 > MAX_SEED:
         raise Rejected(
             f"Segment {name!r}: seed {detailer.seed} is too near 2^64: segments, variations and cycles add to it. "
             f"Choose a seed below {MAX_SEED - (largest - detailer.seed) - 1024}."
         )
-    if detailer.context_overlap >= detailer.context_length:
-        raise Rejected(
-            f"Segment {name!r}: context_overlap is {detailer.context_overlap} and context_length "
-            f"{detailer.context_length}; the overlap must be smaller than the window."
-        )
+    check_windows(name, detailer)
 
 
-def _chunk(request: JobRequest, sources: tuple[Source, ...]) -> int:
+def _chunk(request: JobRequest, sources: tuple[Source, ...], frames: int, whole_clip_frames: int) -> int:
     chunk = request.chunk or DEFAULT_CHUNK[request.type]
     if request.type is JobType.MASK:
         return chunk
+    whole = next((source for source in sources if whole_clip(source.detailer)), None)
+    if whole is not None:
+        return whole_chunk(whole, request.chunk, frames, whole_clip_frames)
     strides = {source.detailer.context_length - source.detailer.context_overlap for source in sources}
     if len(strides) > 1:
         raise Rejected(
@@ -266,6 +279,7 @@ def _warnings(sources: tuple[Source, ...]) -> list[str]:
                 f"Segment {source.name!r}: guide_size {source.detailer.guide_size:g} is above max_size "
                 f"{source.detailer.max_size:g}; max_size wins where a crop is enlarged."
             )
+        found += window_warnings(source.name, source.detailer)
         if source.detailer.negative and source.detailer.cfg == 1.0:
             found.append(f"Segment {source.name!r}: the negative prompt has no effect at cfg 1.")
     return found

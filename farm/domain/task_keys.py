@@ -75,9 +75,16 @@ def detail_key(
             for one in source.image_prompts
         ],
         "conditionings": [one.model_dump(mode="json", exclude={"mask"}) for one in source.conditionings],
+        "motion": _motion_part(job),
         **stack_in_key(job, source),
     }
     return keys.content_key("detail", parts | {name: part for name, part in later.items() if part})
+
+
+def _motion_part(job: Job) -> list[object]:
+    """The motion module and its LoRAs, where they are not the model's own."""
+    loras = [(lora.model.hash, lora.strength) for lora in job.motion_loras]
+    return [job.motion.hash if job.motion else None, loras] if job.motion or loras else []
 
 
 def _control_part(control: Control) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from farm.domain.job import Job, JobRequest
 from farm.domain.media import Media
 from farm.domain.model import ModelKind, ModelRef
 from farm.domain.state import JOB_ENDED
-from farm.domain.submission import Registry, complete
+from farm.domain.submission import WHOLE_CLIP_FRAMES, Registry, complete
 from farm.errors import Conflict, NotFound, Rejected
 from farm.ports import Blobs, JobFacts, JobStatus, Ledger, Offer, Queue, TaskFilter, TaskStatus, WorkerStatus
 from farm.service.advance import advance
+from farm.service.decide import Decisions
 from farm.service.documents import Documents, compact
-from farm.service.eat import Meant, counted, meal, to_reopen
 from farm.service.recover import recover_job
 from farm.service.skeleton import chunks
 from farm.service.waiting import why_waiting
@@ -40,6 +40,16 @@ class Clock:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """How much of a job is looked at together."""
+
+    window: int = 4
+    """Chunks of a job that are in flight at once."""
+    whole_clip_frames: int = WHOLE_CLIP_FRAMES
+    """Frames that one worker samples together at the most, where windows reach over a whole clip."""
+
+
+@dataclass(frozen=True)
 class Outside:
     """What a farm knows of the world beyond its store: told by adapters when a job is submitted."""
 
@@ -51,7 +61,7 @@ class Outside:
     """User -> share of the farm beside 1 of others."""
 
 
-class Farm:
+class Farm(Decisions):
     """One farm: its store, its ledger, its queue."""
 
     def __init__(
@@ -62,13 +72,12 @@ class Farm:
         clock: Clock,
         *,
         engine: str,
-        window: int = 4,
+        bounds: Bounds = Bounds(),
         outside: Outside | None = None,
     ) -> None:
         """
         Args:
             engine: name and version of the engine of this farm's workers, part of every content key.
-            window: chunks of a job that are in flight at once.
         """
         self.blobs = blobs
         self.ledger = ledger
@@ -76,7 +85,7 @@ class Farm:
         self.documents = Documents(blobs)
         self._clock = clock
         self._engine = engine
-        self._window = window
+        self._bounds = bounds
         self._outside = outside or Outside()
 
     def validate(self, request: JobRequest, user: str = "") -> Job:
@@ -84,7 +93,15 @@ class Farm:
         documents, packages = self.documents, self._outside.packages
         registry = Registry(media=self.media, model=documents.model, segs=documents.segs, packages=packages)
         stamp = self._clock.now()
-        return complete(request, registry, job_id=self._clock.new_id(), created=stamp, user=user, engine=self._engine)
+        return complete(
+            request,
+            registry,
+            job_id=self._clock.new_id(),
+            created=stamp,
+            user=user,
+            engine=self._engine,
+            whole_clip_frames=self._bounds.whole_clip_frames,
+        )
 
     def submit(self, request: JobRequest, user: str = "", idempotency_key: str = "") -> JobStatus:
         """Accept a job. Costs the same for any length of clip.
@@ -105,78 +122,7 @@ class Farm:
 
     def advance(self, job_id: str) -> None:
         """Let the job's next chunks in, or close it; what became ready is offered."""
-        self.queue.send(advance(self.documents.job(job_id), self.ledger, self.documents, self._window))
-
-    def act(self, job_id: str, action: str, reason: str = "", actor: str = "") -> JobStatus:
-        """`pause`, `resume` or `cancel`. The decision is in the store before the ledger acts on it."""
-        self.ledger.status(job_id)
-        record = self._decide(job_id, action, reason, actor)
-        try:
-            status = self.ledger.act(job_id, action, reason, actor)
-        except Rejected:
-            self.blobs.delete([record])
-            raise
-        if action == "resume":
-            self.queue.send(self.ledger.ready(job_id))
-            self.advance(job_id)
-            status = self.ledger.status(job_id)
-        return status
-
-    def retry(self, job_id: str, which: TaskFilter | None = None, reason: str = "", actor: str = "") -> int:
-        """Try failed and canceled tasks again, and make again where something was eaten; the number of tasks that were
-        reset."""
-        job, status, meant = self.documents.job(job_id), self.ledger.status(job_id), which or TaskFilter()
-        again = to_reopen(job, status, meant)
-        found = counted(job, self.blobs, status.eaten, again)
-        self._decide(job_id, "retry", reason, actor, reopened=again)
-        if again:
-            self.blobs.delete([keys.chunk(job_id, chunk) for chunk in again])
-            self.ledger.reopen(job_id, found, reason, actor)
-        count, offers = self.ledger.retry(job_id, meant, reason, actor)
-        self.queue.send(offers)
-        self.advance(job_id)
-        return count + len(again)
-
-    def eat(self, job_id: str, meant: Meant, reason: str = "", actor: str = "") -> int:
-        """Give up what failed: the frames keep the input's pixels there, a frame that cannot be read is left out. The
-        number of tasks that go on. Raises NotFound, Conflict, Rejected."""
-        job = self.documents.job(job_id)
-        self.ledger.status(job_id)
-        what = meal(job, self.documents.media(job.input.id), meant, self.ledger, self.blobs)
-        if not what.eaten and not what.again:
-            return 0
-        record = self._decide(job_id, "eat", reason, actor, tasks=what.tasks, frames=what.frames)
-        try:
-            count, offers = self.ledger.eat(job_id, what.eaten, what.again, (), reason, actor)
-        except Rejected:
-            self.blobs.delete([record])
-            raise
-        self.queue.send(offers)
-        self.advance(job_id)
-        return count
-
-    def unblock(self, job_id: str, worker: str = "", reason: str = "", actor: str = "") -> int:
-        """Let a worker ("": any) have tasks of the job again that it has failed; the number of blocks that are gone."""
-        count = self.ledger.unblock(job_id, worker, reason, actor)
-        self.queue.send(self.ledger.ready(job_id))
-        return count
-
-    def adjust(
-        self,
-        job_id: str,
-        priority: int | None = None,
-        max_workers: int | None = None,
-        reason: str = "",
-        actor: str = "",
-    ) -> JobStatus:
-        """Change a job's priority or the number of its workers while it runs. Raises NotFound, Rejected."""
-        self.ledger.status(job_id)
-        record = self._decide(job_id, "adjust", reason, actor, priority=priority, max_workers=max_workers)
-        try:
-            return self.ledger.adjust(job_id, priority, max_workers, reason, actor)
-        except Rejected:
-            self.blobs.delete([record])
-            raise
+        self.queue.send(advance(self.documents.job(job_id), self.ledger, self.documents, self._bounds.window))
 
     def recover(self, job_id: str) -> JobStatus:
         """Rebuild a job's place in the ledger from the store alone; finished chunks and patches are not made again."""
@@ -244,12 +190,8 @@ class Farm:
         """Send what became ready."""
         self.queue.send(offers)
 
-    def _decide(self, job_id: str, action: str, reason: str, actor: str, **more: object) -> str:
-        stamp = self._clock.now()
-        record = {"action": action, "reason": reason, "actor": actor, "at": stamp, **more}
-        name = keys.decision(job_id, stamp.replace(":", ""), action)
-        self.blobs.put(name, compact(record), "application/json")
-        return name
+    def _now(self) -> str:
+        return self._clock.now()
 
     def _facts(self, job: Job) -> JobFacts:
         return facts(job, self._outside.weights.get(job.user, 1.0))

@@ -143,7 +143,7 @@ class TwinLedgers:
         if self.holds(pair) and new:
             self.note(lease.job, new)
             self.waits.setdefault((lease.job, lease.task), set()).update(part.id for part in new)
-        self.on(pair, lambda ledger, lease: ledger.fail(lease, Outcome.ERROR, "broken", 0.0, new))
+        self.on(pair, lambda ledger, lease: ledger.fail(lease, Outcome.ERROR, "broken", 0.0, parts=new))
         self.over(pair)
 
     def reopen(self, job: str, chunks: Sequence[int]) -> None:

@@ -40,7 +40,7 @@ def split(world: World, count: int = 3) -> tuple[Offer, ...]:
     world.open(chunks=1)
     world.do("plan.0", [detail(0, 0), detail(0, 1, waits=["detail.0.0"])])
     lease = world.take("detail.0.0")
-    return world.ledger.fail(lease, Outcome.ERROR, "no", 5.0, parts_of("detail.0.0", count)).offers
+    return world.ledger.fail(lease, Outcome.ERROR, "no", 5.0, parts=parts_of("detail.0.0", count)).offers
 
 
 def poisoned(world: World) -> None:
@@ -227,7 +227,7 @@ def test_parts_that_are_known_need_not_be_run(world: World) -> None:
     world.open(chunks=1)
     world.do("plan.0", [detail(0, 0)])
     parts = [part._replace(output="known") for part in parts_of("detail.0.0", 2)]
-    ended = world.ledger.fail(world.take("detail.0.0"), Outcome.ERROR, "no", 5.0, parts)
+    ended = world.ledger.fail(world.take("detail.0.0"), Outcome.ERROR, "no", 5.0, parts=parts)
     assert names(ended.offers) == ["detail.0.0"]
     assert world.take("detail.0.0").parts == 2
 
@@ -257,7 +257,7 @@ def test_a_split_does_not_count_against_who_failed(world: World) -> None:
     for number in range(4):
         fail(world, world.take(f"detail.0.{number}", worker="w1"))
         lease = world.take(f"detail.0.{number}", worker="w2")
-        world.ledger.fail(lease, Outcome.ERROR, "no", 5.0, parts_of(lease.task, 2))
+        world.ledger.fail(lease, Outcome.ERROR, "no", 5.0, parts=parts_of(lease.task, 2))
     assert world.ledger.status("job").blocked == ()
 
 

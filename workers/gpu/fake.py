@@ -48,6 +48,10 @@ class FakeEngine:
         """Always the CPU."""
         return "cpu"
 
+    def prepare(self, batch: Batch) -> Batch:
+        """There is nothing to prepare."""
+        return batch
+
     def detail(self, batch: Batch, on_step: OnStep) -> list[NDArray[np.uint8]]:
         """See `workers.gpu.engine.Engine`. A patch depends on its own crop only, never on the others of the batch."""
         steps = batch.detailer.steps * batch.detailer.cycle
@@ -104,7 +108,19 @@ def _words(batch: Batch) -> str:
     loras = tuple((lora.path.name, lora.weight, lora.clip_weight) for lora in batch.loras)
     embeddings = tuple(sorted((name, path.name) for name, path in batch.embeddings.items()))
     stack = (vae, detailer.clip_skip, loras, embeddings)
-    return repr((*words, stack) if any(stack) else words)
+    return repr((*words, *([stack] if any(stack) else []), *_motion(batch)))
+
+
+def _motion(batch: Batch) -> tuple[object, ...]:
+    """What lets frames see each other, where it is not the usual: so the usual looks as it always did."""
+    if batch.job_type is JobType.MASK:
+        return ()
+    detailer, motion = batch.detailer, batch.motion
+    windows = (detailer.context_schedule, detailer.context_stride, detailer.closed_loop)
+    module = (motion.module.name if motion.module else "", *((lora.name, strength) for lora, strength in motion.loras))
+    usual = Detailer()
+    is_usual = windows == (usual.context_schedule, usual.context_stride, usual.closed_loop) and module == ("",)
+    return () if is_usual else (windows, module)
 
 
 def _digest(words: str) -> bytes:

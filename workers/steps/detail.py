@@ -22,7 +22,7 @@ from farm.domain.plan import Crop, DetailTask, PatchRef, Plan
 from farm.domain.planning import mask_digest
 from farm.errors import Damaged, Unavailable
 from workers.context import StepResult, Task, Tools
-from workers.gpu.batch import Batch, LoraFile
+from workers.gpu.batch import Batch, LoraFile, Motion
 from workers.steps.controls import conditioning_uses, control_members, control_uses, image_prompt_uses, steered
 from workers.steps.hooked import Hooked, frame_patch, hooked, kept_by, preview_pictures
 from workers.steps.parts import commit, done_output, put_together, renumbered, standing_for
@@ -42,6 +42,8 @@ class Loaded:
     masks: tuple[NDArray[np.float32], ...]
     """Each crop's paste mask."""
     hooked: Hooked
+    below: Mapping[str, str]
+    """Of the patches that were read, those made under another key than the plan's: its key -> theirs."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +140,7 @@ def load(task: Task, tools: Tools) -> Loaded | Known:
     masks = load_masks(tools, plan)
     reader = PatchReader(tools, plan, masks, task.job)
     outputs = task.outputs(found.task.waits) if found.task.waits else {}
-    detail = _keyed(task, tools, found, reader, outputs)
-    known = done_output(tools.blobs, detail.key) if detail.key != found.task.key else ""
-    if known:
-        return Known(known)
+    detail, below = _keyed(task, tools, found, reader, outputs)
     digests = {frame.position: frame.digest for frame in plan.frames}
     pictures = tools.pictures.read_all(digests[crop.frame] for crop in detail.crops)
     source = task.job.source(detail.source)
@@ -149,9 +148,9 @@ def load(task: Task, tools: Tools) -> Loaded | Known:
     moving = task.job.type is JobType.ANIMATEDIFF
     inputs, frames = [], []
     for crop in detail.crops:
-        below = [reader.patch(ref, outputs) for ref in crop.under if reader.has(ref, outputs)]
+        under = [reader.patch(ref, outputs) for ref in crop.under if reader.has(ref, outputs)]
         frame = from_bytes(pictures[digests[crop.frame]])
-        frame = compose(frame, below) if below else frame
+        frame = compose(frame, under) if under else frame
         frames.append(frame)
         inputs.append(
             CropInput(
@@ -179,25 +178,40 @@ def load(task: Task, tools: Tools) -> Loaded | Known:
             for lora in source.loras
         ),
         embeddings={name: tools.model(ref.hash) for name, ref in source.embeddings.items()},
+        motion=_motion(task.job, tools),
     )
     pasted = tuple(reader.paste_mask(crop, detailer.feather) for crop in detail.crops)
-    return Loaded(detail, found.members, batch, pasted, hooked(task, tools, detail, detailer.hooks, frames, pasted))
+    beside = hooked(task, tools, detail, detailer.hooks, frames, pasted)
+    prepared = tools.engine.prepare(batch)
+    made = keys.made_key(detail.key, prepared.rungs, below)
+    known = done_output(tools.blobs, made) if made != found.task.key else ""
+    return Known(known) if known else Loaded(detail, found.members, prepared, pasted, beside, below)
 
 
-def _keyed(task: Task, tools: Tools, found: Effective, reader: PatchReader, outputs: Mapping[str, str]) -> DetailTask:
-    """The task under the key of what it reads in truth; its planned key where that is all that it was planned for."""
+def _motion(job: Job, tools: Tools) -> Motion:
+    loras = tuple((tools.model(lora.model.hash), lora.strength) for lora in job.motion_loras)
+    return Motion(tools.model(job.motion.hash) if job.motion else None, loras)
+
+
+def _keyed(
+    task: Task, tools: Tools, found: Effective, reader: PatchReader, outputs: Mapping[str, str]
+) -> tuple[DetailTask, dict[str, str]]:
+    """The task under its planned key, and which patches below were made under others than theirs; where something was
+    split off or eaten, under a key of what it reads in truth."""
     detail, plan = found.task, reader.plan
     kept = kept_by(task, tools, detail.after)
     after = keys.key_of(kept) if kept else ""
-    as_planned = {name: plan.task(name).key for name in detail.waits} == {
-        name: keys.key_of(output) for name, output in outputs.items() if output != EATEN
-    }
-    from_planned = after == (detail.after.key if detail.after else "")
-    if as_planned and from_planned and found.planned and task.id in {planned.id for planned in plan.tasks}:
-        return detail
+    whole = found.planned and task.id in {planned.id for planned in plan.tasks}
+    if (
+        whole
+        and after == (detail.after.key if detail.after else "")
+        and all(reader.has(ref, outputs) for crop in detail.crops for ref in crop.under)
+    ):
+        read = {plan.task(name).key: keys.key_of(output) for name, output in outputs.items()}
+        return detail, {planned: made for planned, made in read.items() if made != planned}
     masks = [mask_digest(mask) for mask in reader.masks]
     key = effective_key(task.job, plan, found, outputs, lambda ref: reader.has(ref, outputs), masks, after)
-    return detail.model_copy(update={"key": key})
+    return detail.model_copy(update={"key": key}), {}
 
 
 def work(task: Task, tools: Tools, loaded: Loaded | Known) -> Made | Known:
@@ -221,14 +235,23 @@ def previews(task: Task, tools: Tools, loaded: Loaded, patches: Sequence[U8]) ->
 
 
 def store(tools: Tools, loaded: Loaded | Known, made: Made | Known) -> StepResult:
-    """The patches as one object, then the record that says they are complete."""
-    if isinstance(loaded, Known) or isinstance(made, Known):
-        return StepResult(output=loaded.output if isinstance(loaded, Known) else "")
+    """The patches as one object, then the record that says they are complete.
+
+    What came out otherwise than planned, for want of memory or because of a patch below that did, is kept under a key
+    of its own: no other job takes it for what it planned.
+    """
+    if isinstance(loaded, Known):
+        return StepResult(output=loaded.output)
+    assert isinstance(made, Made)  # it is what was loaded, if anything was
     for name, picture in made.previews.items():
         tools.blobs.put(name, picture, "image/webp")
     patches = {member(i): encode_png(patch) for i, patch in enumerate(made.patches)}
     members = renumbered({**patches, **made.beside}, loaded.members)
-    return StepResult(output=commit(tools, loaded.detail.key, members, tools.engine.name))
+    rungs = loaded.batch.rungs
+    key = keys.made_key(loaded.detail.key, rungs, loaded.below)
+    more = {"planned": loaded.detail.key, "rungs": list(rungs), "below": dict(loaded.below)}
+    more = more if key != loaded.detail.key else {}
+    return StepResult(output=commit(tools, key, members, tools.engine.name, more))
 
 
 def detail(task: Task, tools: Tools) -> StepResult:

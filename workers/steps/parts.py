@@ -89,14 +89,20 @@ def renumbered(members: Mapping[str, bytes], numbers: Sequence[int]) -> dict[str
     return found
 
 
-def commit(tools: Tools, key: str, members: Mapping[str, bytes], engine: str) -> str:
-    """Store patches as one object, then the record that says they are complete; the object's name."""
+def commit(
+    tools: Tools, key: str, members: Mapping[str, bytes], engine: str, more: Mapping[str, object] | None = None
+) -> str:
+    """Store patches as one object, then the record that says they are complete; the object's name.
+
+    Args:
+        more: what else is written into the record.
+    """
     crops = sum(name.count(".") == 1 and name.endswith(".png") for name in members)
     data = pack(dict(members))
     digest = hashlib.sha256(data).hexdigest()
     name = keys.patches(key, digest)
     tools.blobs.put(name, data, "application/zip")
-    record = {"key": key, "object": name, "crops": crops, "bytes": len(data), "engine": engine}
+    record = {"key": key, "object": name, "crops": crops, "bytes": len(data), "engine": engine, **(more or {})}
     tools.blobs.put(keys.done(key, digest), compact(record), "application/json")
     return name
 

@@ -108,13 +108,19 @@ class RedisLedger(Decisions):
         return forms.ended(self._run("finish", lease.job, lease.task, lease.fence, output, added, frames, work))
 
     def fail(
-        self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None, parts: Sequence[NewTask] = ()
+        self,
+        lease: Lease,
+        outcome: Outcome,
+        error: str,
+        retry_in_s: float | None,
+        queue: str = "",
+        parts: Sequence[NewTask] = (),
     ) -> Ended:
         """End an attempt badly."""
         check_outcome(outcome)
         check_tasks(parts)
         again = "" if retry_in_s is None else max(0, milliseconds(retry_in_s))
-        end = (outcome.value, error[:ERROR_MAX], again, forms.new_tasks(parts) if parts else "")
+        end = (outcome.value, error[:ERROR_MAX], again, queue, forms.new_tasks(parts) if parts else "")
         return forms.ended(self._run("fail", lease.job, lease.task, lease.fence, *end))
 
     def sweep(self, offer_after_s: float) -> Swept:
