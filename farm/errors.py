@@ -6,6 +6,8 @@ Two families: `Rejected` (the input is wrong: never retried, a 4xx for the API, 
 
 from __future__ import annotations
 
+import errno
+
 
 class FarmError(Exception):
     """A failure that the farm foresaw; its text is written for the person who reads it."""
@@ -55,6 +57,23 @@ class CropTooSmall(CropRejected):
 
 class Unavailable(FarmError):
     """A service or a machine failed; the same request may succeed later."""
+
+
+class DiskFull(Unavailable):
+    """A disk of this machine takes no more; others may have room."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"No space is left on this machine's disk at {where}. Free some: models are kept in FARM_CACHE_DIR, up to "
+            f"FARM_CACHE_GB, and scratch files in TMPDIR. Other workers try the task meanwhile."
+        )
+
+
+def disk_full(error: BaseException) -> DiskFull | None:
+    """The farm's word for a full disk, or a quota that is used up; None for any other error."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(str(error.filename or "its cache or scratch folder"))
+    return None
 
 
 class Damaged(FarmError):

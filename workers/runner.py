@@ -16,7 +16,17 @@ import structlog
 
 from farm.domain.queues import roomier
 from farm.domain.state import FREE_OUTCOMES, Outcome
-from farm.errors import Canceled, FarmError, LeaseLost, OutOfMemory, Rejected, ToldToEnd, Unavailable
+from farm.errors import (
+    Canceled,
+    DiskFull,
+    FarmError,
+    LeaseLost,
+    OutOfMemory,
+    Rejected,
+    ToldToEnd,
+    Unavailable,
+    disk_full,
+)
 from farm.ports import Ended, Lease, NewTask, Offer
 from farm.service.farm import Farm
 from workers.context import StepResult, Task, Tools
@@ -137,6 +147,7 @@ class Runner:
 
     def failed(self, lease: Lease, error: BaseException) -> None:
         """Report how an attempt ended badly."""
+        error = disk_full(error) or error
         outcome, again = judge(error)
         log.warning("attempt_ended", job=lease.job, task=lease.task, outcome=outcome.value, error=repr(error))
         text = str(error) if isinstance(error, FarmError) else f"{type(error).__name__}: {error}"
@@ -217,6 +228,8 @@ def judge(error: BaseException) -> tuple[Outcome, bool]:
         return Outcome.SUPERSEDED, False
     if isinstance(error, OutOfMemory):
         return Outcome.OOM, True
+    if isinstance(error, DiskFull):
+        return Outcome.ERROR, True  # this machine's fault: another worker, and in the end none of its tasks
     if isinstance(error, Unavailable):
         return Outcome.INTERRUPTED, True  # the store's or Redis's fault: minutes of outage cost no attempt
     return Outcome.ERROR, not isinstance(error, Rejected)
