@@ -12,7 +12,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from farm.errors import FarmError, NotFound, Rejected, Unavailable, disk_full
+from farm.errors import FarmError, NotFound, Rejected, Unavailable
 
 BUSY_CODES = frozenset({"RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete", "OperationAborted"})
 """Refusals with a 4xx status that pass by themselves."""
@@ -43,8 +43,6 @@ def translate(error: Exception, place: str, endpoint: str) -> FarmError:
     Returns:
         `NotFound`, `StoreRefused` or `StoreUnavailable`, with what to change.
     """
-    if (full := disk_full(error)) is not None:
-        return full
     if isinstance(error, ClientError):
         return _answered(error, place, endpoint)
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):

@@ -3,7 +3,7 @@
 Faults: `offers-tripled`, `offers-dropped` (every second one), `finished-twice`; or a point at which it kills itself:
 `claimed`, `sampling`, `stored`, `committed` (a detail task, before and after the ledger hears of it), `planned` (after
 the ledger has the chunk's tasks, before they are offered), `pasted` and `ended` (before and after the ledger hears that
-a chunk is finished); or an engine that fails: `broken` always, `poison-N` where it sees the frame at position N.
+a chunk is finished); or an engine that fails: `broken` always, `hanging` after a step, `poison-N` where it sees the frame at position N.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from itertools import count
 
@@ -28,21 +29,18 @@ from workers.gpu.fake import FakeEngine
 from workers.process import WorkerProcess
 
 CRASH_POINTS = ("claimed", "sampling", "stored", "committed", "planned", "pasted", "ended")
-FAULTS = ("offers-tripled", "offers-dropped", "finished-twice", "broken", *CRASH_POINTS)
+ENGINE_FAULTS = ("broken", "hanging")
+FAULTS = ("offers-tripled", "offers-dropped", "finished-twice", *ENGINE_FAULTS, *CRASH_POINTS)
 POISON = "poison-"
 """Begins the name of a fault that comes with a frame's position."""
 
 
 class FaultyEngine(FakeEngine):
-    """Fails always, or where it sees one frame."""
+    """Fails always, or hangs after a step, or fails where it sees one frame."""
 
-    def __init__(self, seconds_per_crop: float, poison: int | None) -> None:
-        """
-        Args:
-            poison: position of the frame; None: all of them.
-        """
+    def __init__(self, seconds_per_crop: float, fault: str) -> None:
         super().__init__(seconds_per_crop)
-        self._poison = poison
+        self._fault = fault
 
     def itself(self) -> FaultyEngine:
         """What opens an engine."""
@@ -50,10 +48,13 @@ class FaultyEngine(FakeEngine):
 
     def detail(self, batch: Batch, on_step: OnStep) -> list[NDArray[np.uint8]]:
         """As the fake engine does, or not."""
-        if self._poison is None:
+        if self._fault == "broken":
             raise RuntimeError("the device is gone")
-        if any(crop.frame == self._poison for crop in batch.crops):
-            raise RuntimeError(f"position {self._poison} is poison")
+        if self._fault == "hanging":
+            on_step(1, 2)
+            time.sleep(3600)
+        if any(self._fault == f"{POISON}{crop.frame}" for crop in batch.crops):
+            raise RuntimeError(f"position {self._fault.removeprefix(POISON)} is poison")
         return super().detail(batch, on_step)
 
 
@@ -118,9 +119,8 @@ def main(name: str, fault: str) -> None:
     logs.configure(logging.INFO)
     settings = Settings.read()
     process = WorkerProcess(settings, ["cpu", "gpu"], name)
-    if fault == "broken" or fault.startswith(POISON):
-        poison = int(fault.removeprefix(POISON)) if fault != "broken" else None
-        engine = FaultyEngine(settings.fake_seconds, poison)
+    if fault in ENGINE_FAULTS or fault.startswith(POISON):
+        engine = FaultyEngine(settings.fake_seconds, fault)
         process.tools = process.runner.tools = Tools(
             process.tools.blobs, settings.cache_folder(), engine.itself, settings.max_pixels
         )

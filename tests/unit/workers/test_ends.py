@@ -40,7 +40,6 @@ def test_a_full_disk_is_told_with_what_to_free(number: int) -> None:
     assert found is not None
     assert "/cache/models/x.part" in str(found)
     assert "FARM_CACHE_GB" in str(found)
-    assert isinstance(translate(full, "s3://b/k", "http://s3"), DiskFull), "while it downloads, too"
 
 
 def test_other_errors_are_no_full_disk() -> None:
