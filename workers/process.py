@@ -14,6 +14,7 @@ import structlog
 from celery.signals import worker_shutting_down
 
 from farm.adapters.connect import connect
+from farm.domain.chunk_length import SPEED
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.domain.queues import CPU, GPU_CLASSES
 from farm.errors import FarmError, Unavailable
@@ -64,6 +65,7 @@ class WorkerProcess:
             lambda: engine_of(settings),
             settings.max_pixels,
             settings.cache_bytes(),
+            connected.farm.documents,
         )
         on_gpu = any(queue.startswith("gpu") for queue in self.queues) and not _on_cpu(settings)
         self.pace = Pace(
@@ -71,7 +73,7 @@ class WorkerProcess:
             settings.heartbeat_s,
             settings.claim_slice_s,
             settings.backoff_s,
-            claim_ahead=2 if on_gpu else 0,
+            claim_ahead=(2 if on_gpu else 0) if settings.claim_ahead is None else settings.claim_ahead,
             limits=Limits(settings.stuck_s, settings.timeouts),
         )
         self.runner = Runner(self.name, connected.farm, self.tools, self.queues, self.pace)
@@ -98,6 +100,7 @@ class WorkerProcess:
         if CPU in self.queues:
             self._sweeper.start()
         log.info("worker_started", worker=self.name, queues=self.queues, device=self._device or CPU)
+        self.runner.look()
         try:
             app.worker_main(worker_arguments(self.name, self.queues))
         finally:
@@ -144,6 +147,7 @@ class WorkerProcess:
                     "engine": self.settings.engine,
                     ENGINE: ENGINE_VERSIONS[self.settings.engine],
                     "draining": self.runner.draining.is_set(),
+                    SPEED: round(self.tools.speed.per_s),
                 },
             )
             try:

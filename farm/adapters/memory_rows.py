@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from farm.adapters.ledger_rules import BARRIER, FAULTS_MAX, job_order
@@ -170,6 +170,13 @@ class MemoryJob:
     def charge(self, work: int) -> None:
         """Work is charged to the user: who has several jobs in the line has a part of a share for each."""
         self.vtime += math.floor(work * max(1, self.peers()) / self.facts.weight + 0.5)
+
+    def drop(self, rows: Sequence[Row]) -> None:
+        """Forget rows, if all of them ended well."""
+        if all(row.state in GOOD for row in rows):
+            for row in rows:
+                del self.rows[row.new.id]
+                self.dependents.pop(row.new.id, None)
 
     def count_contiguous(self) -> None:
         """Take in whole chunks as far as they follow without a gap."""

@@ -55,14 +55,15 @@ def effective_key(
         outputs: of the tasks that it waits for.   has: whether a patch is there.   masks: digests, by index.
         after: key of the task whose hooks' state is taken up.
     """
-    source = job.source(found.task.source)
+    source = job.source(found.task.source).with_values(found.task.values.items())
 
     def below(ref: PatchRef) -> object:
         if not has(ref):
             return EATEN
         under = plan.task(ref.task)
         mask = masks[under.crops[ref.crop].mask]
-        return keys.key_of(outputs[ref.task]), ref.crop, mask, job.source(under.source).detailer.feather
+        feather = job.source(under.source).with_values(under.values.items()).detailer.feather
+        return keys.key_of(outputs[ref.task]), ref.crop, mask, feather
 
     crops = found.task.crops
     frames = {frame.position: frame.digest for frame in plan.frames}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from farm.domain import keys
 from farm.domain.attachments import Packages
+from farm.domain.chunk_length import WorkerSpeed
 from farm.domain.job import Job, JobRequest
 from farm.domain.media import Media
 from farm.domain.model import ModelKind, ModelRef
@@ -15,7 +16,7 @@ from farm.domain.state import JOB_ENDED
 from farm.domain.submission import WHOLE_CLIP_FRAMES, Registry, complete
 from farm.errors import Conflict, NotFound, Rejected
 from farm.ports import Blobs, JobFacts, JobStatus, Ledger, Offer, Queue, TaskFilter, TaskStatus, WorkerStatus
-from farm.service.advance import advance
+from farm.service.advance import advance, window_for
 from farm.service.decide import Decisions
 from farm.service.documents import Documents, compact
 from farm.service.recover import recover_job
@@ -43,8 +44,8 @@ class Clock:
 class Bounds:
     """How much of a job is looked at together."""
 
-    window: int = 4
-    """Chunks of a job that are in flight at once."""
+    window: int | None = None
+    """Chunks of a job that are in flight at once; None: enough for the workers that are alive."""
     whole_clip_frames: int = WHOLE_CLIP_FRAMES
     """Frames that one worker samples together at the most, where windows reach over a whole clip."""
 
@@ -91,7 +92,9 @@ class Farm(Decisions):
     def validate(self, request: JobRequest, user: str = "") -> Job:
         """The job that a request stands for, not submitted. Raises Rejected."""
         documents, packages = self.documents, self._outside.packages
-        registry = Registry(media=self.media, model=documents.model, segs=documents.segs, packages=packages)
+        registry = Registry(
+            media=self.media, model=documents.model, segs=documents.segs, packages=packages, workers=self._speeds
+        )
         stamp = self._clock.now()
         return complete(
             request,
@@ -122,7 +125,8 @@ class Farm(Decisions):
 
     def advance(self, job_id: str) -> None:
         """Let the job's next chunks in, or close it; what became ready is offered."""
-        self.queue.send(advance(self.documents.job(job_id), self.ledger, self.documents, self._bounds.window))
+        window = self._bounds.window or window_for(self.ledger.alive())
+        self.queue.send(advance(self.documents.job(job_id), self.ledger, self.documents, window))
 
     def recover(self, job_id: str) -> JobStatus:
         """Rebuild a job's place in the ledger from the store alone; finished chunks and patches are not made again."""
@@ -195,6 +199,9 @@ class Farm(Decisions):
 
     def _facts(self, job: Job) -> JobFacts:
         return facts(job, self._outside.weights.get(job.user, 1.0))
+
+    def _speeds(self) -> list[WorkerSpeed]:
+        return [WorkerSpeed.reported(worker.queues, worker.info) for worker in self.ledger.workers()]
 
     def _first_of(self, job: Job, user: str, key: str, body: str) -> Job:
         mine = f"{job.id} {body}"

@@ -9,6 +9,7 @@ from farm.domain import keys
 from farm.domain.job import Job
 from farm.ports import Blobs, JobFacts, Ledger
 from farm.service.eat import decided
+from farm.service.skeleton import spans
 
 BEFORE, ACTOR = "decided before the ledger was rebuilt", "recover"
 
@@ -19,11 +20,14 @@ def recover_job(job: Job, facts: JobFacts, blobs: Blobs, ledger: Ledger) -> None
     Chunks are planned again as they enter the window; a task whose key has a completion record is added as completed,
     so nothing that was finished is rendered twice.
     """
+    covered, decisions = spans(job), decided(blobs, job.id)
     done = []
+    # By name: a chunk's document is written when its last frame is, and it has all frames of the core, unless some were
+    # given up.
     for name in blobs.list(keys.chunk_prefix(job.id)):
-        record = json.loads(blobs.get(name))
-        done.append((int(record["chunk"]), int(record["core_frames"])))
-    decisions = decided(blobs, job.id)
+        number = int(name.rsplit("/", 1)[1].partition(".")[0])
+        whole = number not in decisions.chunks
+        done.append((number, covered.frames(number) if whole else int(json.loads(blobs.get(name))["core_frames"])))
     if decisions.priority is not None:
         facts = replace(facts, priority=decisions.priority)
     if decisions.max_workers is not None:

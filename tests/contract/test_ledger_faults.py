@@ -333,7 +333,7 @@ def test_what_was_eaten_is_kept_until_the_job_is_forgotten(world: World) -> None
     poisoned(world)
     world.ledger.eat("job", ["detail.0.0.1"], [], [], "", "")
     finish_all(world)
-    world.ledger.drop("job", 0)
+    world.ledger.drop("job", [0])
     assert world.state("detail.0.0.1") is TaskState.EATEN
 
 

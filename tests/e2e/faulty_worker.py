@@ -3,8 +3,8 @@
 Faults: `offers-tripled`, `offers-dropped` (every second one), `finished-twice`; or a point at which it kills itself:
 `claimed`, `sampling`, `stored`, `committed` (a detail task, before and after the ledger hears of it), `planned` (after
 the ledger has the chunk's tasks, before they are offered), `pasted` and `ended` (before and after the ledger hears that
-a chunk is finished); or an engine that fails: `broken` always, `hanging` after a step, `poison-N` where it sees the frame
-at position N.
+a chunk is finished); or an engine that fails: `broken` always, `hanging` after a step, `poison-N` where it sees the
+frame at position N.
 """
 
 from __future__ import annotations
