@@ -113,6 +113,7 @@ def complete(
         outputs=request.outputs,
         priority=request.priority,
         max_attempts=request.max_attempts,
+        max_workers=request.max_workers,
         gpu_queue=gpu_queue(request.vram_gb),
         warnings=(*notes, *_advice(model, advised, sources), *_warnings(request.type, sources)),
     )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from farm.errors import OutOfMemory, Rejected
+from farm.errors import CropRejected, OutOfMemory, Rejected
 
 
 class BadModel(Rejected):
@@ -17,7 +17,7 @@ class BadModel(Rejected):
         super().__init__(f"The model cannot be used: {fault}. To have it run, {remedy}.")
 
 
-class NotNumbers(Rejected):
+class NotNumbers(CropRejected):
     """The model gave values that are not numbers."""
 
     def __init__(self, stage: str, dtype: str) -> None:

@@ -16,7 +16,7 @@ from farm.domain.job import Job, Source
 from farm.domain.media import Media
 from farm.domain.segment import SegEntry
 from farm.domain.submission import mask_position
-from farm.errors import Rejected
+from farm.errors import BadFrame, Rejected
 from workers.context import Tools
 from workers.steps.ingest import frame_digest, ingested
 
@@ -45,9 +45,22 @@ def picture_digests(
     tools: Tools, job: Job, use: str, media: Media, positions: Sequence[int], what: str
 ) -> dict[int, str]:
     """Position in the clip -> digest of the picture that belongs to it. Raises BadFrame where one cannot be read."""
+    if not positions:
+        return {}
     at = {position: mask_position(media, job.input.frames, job.start, position) for position in positions}
     found = ingested(tools, media, use, min(at.values()), max(at.values()))
     return {position: frame_digest(found[place], f"{what}: ") for position, place in at.items()}
+
+
+def readable(tools: Tools, job: Job, source: Source, position: int) -> bool:
+    """Whether all that a source of a `mask` job reads for a frame can be read."""
+    try:
+        if source.kind == "mask":
+            frame_masks(tools, job, source, [position])
+        looked_at(tools, job, source, [position])
+    except BadFrame:
+        return False
+    return True
 
 
 def per_frame(tools: Tools, source: Source) -> bool:
