@@ -4,13 +4,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_ARGS ?=
 FRAMES ?= 32
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTS := $(wildcard tests/unit tests/contract tests/golden tests/e2e)
 
-.PHONY: setup demo test check bench chaos test-gpu clean
+.PHONY: setup demo test check bench bench-gpu chaos test-gpu clean
 
 setup: $(STAMP)
 
@@ -40,7 +41,11 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	@$(call run_folder,tests/bench)
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+# The engine: full-size models on a GPU; without one, tiny ones on the CPU.
+bench-gpu: setup
+	$(BIN)/python -m tests.bench.engine $(BENCH_ARGS)
 
 chaos: setup
 	@$(call run_folder,tests/chaos)

@@ -98,10 +98,11 @@ class Ledger(Protocol):
         """End an attempt well: the task is completed with `output`, `tasks` are added in the same moment,
         `frames` final frames are counted, `seconds` are charged to the job's fair share. Idempotent by fence."""
 
-    def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None) -> Ended:
+    def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None, queue: str = "") -> Ended:
         """End an attempt badly. `retry_in_s` None, or no attempt left: the task is failed and what waits for it with
         it; else it is tried again then. interrupted, lost and superseded use up no attempt (None: again at once), but
-        a task lost too often is failed. canceled cancels it."""
+        a task lost too often is failed. canceled cancels it. `queue`: what the task is offered on from now on, if not
+        what it was offered on before."""
 
     def sweep(self, offer_after_s: float) -> Swept:
         """Put expired leases and due retries back; offer again what was ready for `offer_after_s` without a claim, and
@@ -134,14 +135,17 @@ class Ledger(Protocol):
     def chunk_states(self, job: str, chunks: Sequence[int]) -> dict[int, str]:
         """`open`, `done` or `failed` of each; chunks never opened are left out."""
 
-    def drop(self, job: str, chunk: int) -> None:
-        """Forget the rows of a chunk that ended well; its counts stay."""
+    def drop(self, job: str, chunks: Sequence[int], tasks: Sequence[str] = ()) -> None:
+        """Forget the rows of those chunks that ended well, and of those tasks that are completed; counts stay."""
 
     def beat(self, worker: WorkerStatus, ttl_s: float) -> None:
         """A worker's sign of life; it is gone `ttl_s` after its last."""
 
     def workers(self) -> tuple[WorkerStatus, ...]:
         """Those alive."""
+
+    def alive(self) -> int:
+        """How many workers are alive; costs the same for any number."""
 
     def remember(self, key: str, value: str, ttl_s: float) -> str:
         """Keep `value` under `key` if there is none yet; the value that is kept (idempotency keys, elections)."""

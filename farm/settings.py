@@ -95,7 +95,8 @@ class Settings(BaseSettings):
     """`fake` makes deterministic pixels without a model, to try out a farm."""
 
     fake_seconds: Annotated[float, Field(ge=0, le=600)] = 0
-    """Seconds per crop that the `fake` engine takes, so that a farm can be watched, or disturbed, at work."""
+    """Seconds per crop (one segment of one frame) that the `fake` engine takes: it stands for a GPU of that speed, so
+    that a farm can be measured, watched, or disturbed, at work."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: the GPU if torch sees one."""
@@ -105,6 +106,13 @@ class Settings(BaseSettings):
 
     torch_threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of one worker. 1, because results in the last bit depend on it: a farm must agree on one number."""
+
+    model_memory_gib: Annotated[float, Field(gt=0, le=4096)] | None = None
+    """GiB for the weights of the models that a worker keeps loaded. Not set: 8 on a CPU, 0.6 of a GPU's memory."""
+
+    compile: bool = False
+    """On a GPU, compile the UNet for sizes that recur, beside the work. Costs a CPU core for minutes per size; pixels
+    may differ in the last bit."""
 
     worker_class: Annotated[str, Field(pattern=r"^\d{1,4}$")] | None = None
     """GPU memory class in GiB, the number in queue `gpu.<class>`. Not set: measured; 0 for a CPU engine."""
@@ -123,13 +131,17 @@ class Settings(BaseSettings):
     backoff_s: Annotated[float, Field(ge=0, le=600)] = 2
     """Seconds before the second try; doubled for each one after it."""
 
-    window_chunks: Annotated[int, Field(ge=3, le=256)] = 4
+    window_chunks: Annotated[int, Field(ge=3, le=256)] | None = None
     """Chunks of one job in flight. At least 3, since a paste waits for its neighbors; more means more Redis memory and
-    a slower pause, fewer lets workers idle at the window's end."""
+    a slower pause, fewer lets workers idle at the window's end. Not set: two for each live worker, 4 to 256."""
 
     claim_slice_s: Annotated[float, Field(ge=0, le=600)] = 60
     """Seconds for which one message keeps a worker claiming. Short against the broker's visibility timeout of an hour,
     long against a message's way."""
+
+    claim_ahead: Annotated[int, Field(ge=0, le=16)] | None = None
+    """Detail tasks that a worker claims and loads while its engine is at work. Not set: 2 on a GPU; 0 on a CPU, where
+    loading would slow the engine down."""
 
     # --- limits ---
 
@@ -138,6 +150,10 @@ class Settings(BaseSettings):
 
     max_pixels: Annotated[int, Field(ge=1, le=2_000_000_000)] = 100_000_000
     """Pixels of one picture, refused before it is decoded. 100 million (12K is 80 million) take 400 MB as RGBA."""
+
+    whole_clip_frames: Annotated[int, Field(ge=16, le=4096)] = 256
+    """Frames of a job that one worker samples together at the most: of `animatediff` jobs whose windows wander over
+    the whole clip (a uniform `context_schedule`). 256 frames of 1080p take some 3 GB of the worker's memory."""
 
     cache_dir: Path | None = None
     """Models and videos that a worker has downloaded. Not set: `cache` inside `data_dir`."""

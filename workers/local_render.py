@@ -17,10 +17,10 @@ from farm.domain.job import JobRequest
 from farm.domain.queues import QUEUES
 from farm.domain.state import JOB_ENDED
 from farm.ports import JobStatus, Offer
-from farm.service.farm import UPLOAD, Farm, Outside
+from farm.service.farm import UPLOAD, Bounds, Farm, Outside
 from farm.settings import Settings
 from workers.context import Tools
-from workers.gpu.engine import open_engine
+from workers.gpu.engine import engine_of
 from workers.runner import Pace, Runner
 
 IDLE_S = 0.05
@@ -51,15 +51,13 @@ class LocalFarm:
             _NoQueue(),
             system_clock(),
             engine=ENGINE_VERSIONS[settings.engine],
-            window=settings.window_chunks,
+            bounds=Bounds(settings.window_chunks, settings.whole_clip_frames),
             outside=Outside(packages=installed()),
         )
         tools = Tools(
             self.blobs,
             store / "cache",
-            lambda: open_engine(
-                settings.engine, settings.device, settings.dtype, settings.torch_threads, settings.fake_seconds
-            ),
+            lambda: engine_of(settings),
             settings.max_pixels,
             settings.cache_bytes(),
         )

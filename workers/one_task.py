@@ -11,7 +11,7 @@ from farm.adapters.stores import open_store
 from farm.errors import Rejected
 from farm.settings import Settings
 from workers.context import StepResult, Task, Tools
-from workers.gpu.engine import open_engine
+from workers.gpu.engine import engine_of
 from workers.steps.plan import done_output
 from workers.steps.registry import run_step
 
@@ -35,9 +35,7 @@ def run_one(order: TaskOrder, settings: Settings, on_step: Callable[[int, int], 
     tools = Tools(
         blobs,
         settings.cache_folder(),
-        lambda: open_engine(
-            settings.engine, settings.device, settings.dtype, settings.torch_threads, settings.fake_seconds
-        ),
+        lambda: engine_of(settings),
         settings.max_pixels,
         settings.cache_bytes(),
     )

@@ -12,13 +12,14 @@ import structlog
 from celery.signals import worker_shutting_down
 
 from farm.adapters.connect import connect
+from farm.domain.chunk_length import SPEED
 from farm.domain.queues import CPU, GPU_CLASSES
 from farm.errors import FarmError, Unavailable
 from farm.ports import WorkerStatus
 from farm.settings import Settings
 from workers.app import make_worker_app, worker_arguments
 from workers.context import Tools
-from workers.gpu.engine import Engine, open_engine
+from workers.gpu.engine import engine_of
 from workers.runner import Pace, Runner
 from workers.sweeper import Sweeper
 from workers.tasks import register
@@ -47,7 +48,12 @@ class WorkerProcess:
         self._ledger = connected.ledger
         self.queues = expand(queues, settings)
         self.tools = Tools(
-            connected.blobs, settings.cache_folder(), self._open_engine, settings.max_pixels, settings.cache_bytes()
+            connected.blobs,
+            settings.cache_folder(),
+            lambda: engine_of(settings),
+            settings.max_pixels,
+            settings.cache_bytes(),
+            connected.farm.documents,
         )
         on_gpu = any(queue.startswith("gpu") for queue in self.queues) and not _on_cpu(settings)
         self.pace = Pace(
@@ -55,7 +61,7 @@ class WorkerProcess:
             settings.heartbeat_s,
             settings.claim_slice_s,
             settings.backoff_s,
-            claim_ahead=2 if on_gpu else 0,
+            claim_ahead=(2 if on_gpu else 0) if settings.claim_ahead is None else settings.claim_ahead,
         )
         self.runner = Runner(self.name, connected.farm, self.tools, self.queues, self.pace)
         self._device = ""
@@ -80,18 +86,13 @@ class WorkerProcess:
         if CPU in self.queues:
             self._sweeper.start()
         log.info("worker_started", worker=self.name, queues=self.queues, device=self._device or CPU)
+        self.runner.look()
         try:
             app.worker_main(worker_arguments(self.name, self.queues))
         finally:
             self._stop.set()
             self._sweeper.stop()
             self.runner.heartbeat.stop()
-
-    def _open_engine(self) -> Engine:
-        settings = self.settings
-        return open_engine(
-            settings.engine, settings.device, settings.dtype, settings.torch_threads, settings.fake_seconds
-        )
 
     def _beat(self) -> None:
         ledger = self.runner.farm.ledger
@@ -105,7 +106,11 @@ class WorkerProcess:
                 device=self._device or CPU,
                 seen=0.0,
                 tasks=held,
-                info={"engine": self.settings.engine, "draining": self.runner.draining.is_set()},
+                info={
+                    "engine": self.settings.engine,
+                    "draining": self.runner.draining.is_set(),
+                    SPEED: round(self.tools.speed.per_s),
+                },
             )
             try:
                 ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS)

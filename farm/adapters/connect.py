@@ -12,7 +12,7 @@ from farm.adapters.redis_ledger import RedisLedger
 from farm.adapters.stores import open_store
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.ports import Blobs, Queue
-from farm.service.farm import Farm, Outside
+from farm.service.farm import Bounds, Farm, Outside
 from farm.settings import Settings
 
 
@@ -35,14 +35,14 @@ def connect(settings: Settings, patience_s: float = 0.0) -> Connected:
     redis_url = settings.require_redis_url()
     blobs = open_store(settings.store_uri(), settings)
     ledger = RedisLedger(redis_url, patience_s=patience_s)
-    queue = CeleryQueue(make_app(redis_url))
+    queue = CeleryQueue(make_app(redis_url), ledger.alive)
     farm = Farm(
         blobs,
         ledger,
         queue,
         system_clock(),
         engine=ENGINE_VERSIONS[settings.engine],
-        window=settings.window_chunks,
+        bounds=Bounds(settings.window_chunks, settings.whole_clip_frames),
         outside=Outside(lambda uri: admit_prefix(uri, blobs, limits_of(settings), settings), installed()),
     )
     return Connected(farm, blobs, ledger, queue)

@@ -14,7 +14,7 @@ from farm.adapters.ledger_rules import (
 )
 from farm.adapters.memory_decisions import act, retry
 from farm.adapters.memory_moves import Change
-from farm.adapters.memory_rows import CANCELING, GOOD, LISTED, MemoryJob, Row
+from farm.adapters.memory_rows import CANCELING, LISTED, MemoryJob, Row
 from farm.adapters.memory_views import MemoryViews
 from farm.domain.state import JobState, Outcome, TaskState
 from farm.ports import (
@@ -159,7 +159,7 @@ class MemoryLedger(MemoryViews):
         ended = row.new.final and job.over
         return Ended(True, chunk_ended=row.new.closes, job_ended=ended, task_state=TaskState.COMPLETED)
 
-    def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None) -> Ended:
+    def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None, queue: str = "") -> Ended:
         """End an attempt badly."""
         check_outcome(outcome)
         error = error[:ERROR_MAX]
@@ -170,6 +170,8 @@ class MemoryLedger(MemoryViews):
             job, row = held
             change = Change(job, self._now())
             change.let_go(row, outcome, error, change.now - row.started)
+            if queue:
+                row.new = row.new._replace(queue=queue)
             retry_in = None if retry_in_s is None else max(0, milliseconds(retry_in_s))
             change.fall_short(row, outcome, error, retry_in)
             return _closed(change, row)
@@ -232,18 +234,16 @@ class MemoryLedger(MemoryViews):
         with self._lock:
             return retry(self._job(job), which, in_words("retry", reason, actor), self._line(), self._now())
 
-    def drop(self, job: str, chunk: int) -> None:
-        """Forget the rows of a chunk that is done, if all of its tasks ended well."""
+    def drop(self, job: str, chunks: Sequence[int], tasks: Sequence[str] = ()) -> None:
+        """Forget the rows of chunks that are done, if all of their tasks ended well, and of tasks that did."""
         with self._lock:
             found = self._jobs.get(job)
-            if found is None or chunk not in found.done:
+            if found is None:
                 return
-            rows = [row for row in found.rows.values() if row.new.chunk == chunk]
-            if any(row.state not in GOOD for row in rows):
-                return
-            for row in rows:
-                del found.rows[row.new.id]
-                found.dependents.pop(row.new.id, None)
+            for chunk in found.done.intersection(chunks):
+                found.drop([row for row in found.rows.values() if row.new.chunk == chunk])
+            for name in tasks:
+                found.drop([found.rows[name]] if name in found.rows else [])
 
     def forget(self, job: str) -> None:
         """Remove a job."""

@@ -42,12 +42,26 @@ class CropInput:
     """Position in the clip."""
     prompt: tuple[str, ...] = ()
     """Texts whose conditionings are laid one behind the other; none: the detailer's prompt."""
+    toward: tuple[str, ...] = ()
+    """Texts that they fade into."""
+    share: float = 0.0
+    """How far, from 0 to below 1."""
     controls: tuple[Pixels, ...] = ()
     """What each ControlNet is shown, `[h, w, 3]` in 0..1, of any size."""
     references: tuple[Pixels, ...] = ()
     """What each IP-Adapter is shown, `[h, w, 3]` in 0..1, of any size."""
     conditionings: tuple[Mask, ...] = ()
     """Where each further prompt counts, `[h, w]` in 0..1, of any size."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Crops of one batch, made ready for a model: what needs none can be done before its turn comes."""
+
+    pixels: Sequence[Pixels]
+    """At the sampling size, `[H, W, 3]` each, in order."""
+    masks: Sequence[Mask | None]
+    """As `sampler_mask` gives them."""
 
 
 class LatentTools(Protocol[L]):
@@ -124,6 +138,11 @@ def sampler_mask(crop: CropInput, animatediff: bool) -> Mask | None:
     return resize_mask(crop.noise_mask, crop.size[0], crop.size[1])
 
 
+def prepare(crops: Sequence[CropInput], resize: Resize, animatediff: bool = False) -> Prepared:
+    """The part of `enhance` that comes before the model."""
+    return Prepared([scale_up(crop, resize) for crop in crops], [sampler_mask(crop, animatediff) for crop in crops])
+
+
 def inpaint_pixels(pixels: Pixels, mask: Mask, factor: int = 8) -> tuple[Pixels, Mask]:
     """What an inpaint model is shown besides the latent: the picture with its masked part gray, and the mask.
 
@@ -149,6 +168,7 @@ def enhance(
     animatediff: bool = False,
     inpaint_model: bool = False,
     hooks: Chain[L] | None = None,
+    prepared: Prepared | None = None,
 ) -> list[Pixels]:
     """The patches of crops of one sampling size, in order, each `[h, w, 3]` at its crop's size in steps of 1/255.
 
@@ -157,6 +177,7 @@ def enhance(
         cycle: times that the latent is sampled, each time with fresh noise by the next seed.
         inpaint_model: the model takes a masked picture besides; without effect for crops without a noise mask.
         hooks: called on the way; `pre_ksample` and `get_custom_noise` by `tools`, which know the parameters.
+        prepared: what `prepare` makes of the crops, where that was done before; of no use if a hook changes their size.
     Raises:
         CropTooSmall: a side has less than one latent pixel.
     """
@@ -164,10 +185,10 @@ def enhance(
     size = hooks.touch_scaled_size(crops[0].size)
     if min(size) < tools.factor:
         raise CropTooSmall("sampling size", size, tools.factor)
-    crops = [replace(crop, size=size) for crop in crops]
-    pixels = [scale_up(crop, resize) for crop in crops]
-    found = [sampler_mask(crop, animatediff) for crop in crops]
-    masks = [mask for mask in found if mask is not None] or None
+    if prepared is None or size != crops[0].size:
+        prepared = prepare([replace(crop, size=size) for crop in crops], resize, animatediff)
+    pixels = prepared.pixels
+    masks = [mask for mask in prepared.masks if mask is not None] or None
     concat: L | None = None
     if inpaint_model and masks:
         pairs = [inpaint_pixels(shown, mask, tools.factor) for shown, mask in zip(pixels, masks, strict=True)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from farm.domain.control import (
     ConditioningParameters,
@@ -21,6 +22,11 @@ from farm.domain.model import LoraRef, ModelRef
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+# Told apart by a function, so that an error speaks of one of them only.
+ChunkLength = Annotated[
+    Annotated[int, Field(ge=1, le=4096), Tag("frames")] | Annotated[Literal["auto"], Tag("auto")],
+    Discriminator(lambda given: "auto" if given == "auto" else "frames"),
+]
 Output = Literal["video", "cropped", "cropped_refined", "cropped_enhanced_alpha", "cnet"]
 
 
@@ -60,6 +66,17 @@ class InputRequest(BaseModel):
     """Frames per second of the output video, for pictures (default 25)."""
 
 
+class MotionLoraRequest(BaseModel):
+    """A small change of the motion module: a camera's move."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    model: Name
+    """Name or content hash of a motion LoRA that was added to the farm."""
+    strength: Annotated[float, Field(ge=-10, le=10)] = 1.0
+    """How much of it; below 0 the other way round."""
+
+
 class JobRequest(BaseModel):
     """What a user submits."""
 
@@ -83,10 +100,16 @@ class JobRequest(BaseModel):
     """VAE that takes the place of the model's own."""
     embeddings: Annotated[dict[str, str], Field(max_length=256)] = {}
     """Names that the prompts use (`embedding:name`) -> embeddings of the farm, where they differ."""
+    motion: str | None = None
+    """`animatediff` jobs: name or content hash of a motion module; the model's own if left out."""
+    motion_loras: Annotated[tuple[MotionLoraRequest, ...], Field(max_length=16)] = ()
+    """`animatediff` jobs: LoRAs of the motion module, added up."""
     batch_size: Annotated[int, Field(ge=1, le=100)] = 1
     """Variations: variation b starts from the input again, with `seed + b`."""
-    chunk: Annotated[int | None, Field(ge=1, le=4096)] = None
-    """Frames per chunk: 16 for `mask` jobs; for `animatediff` 48, a multiple of `context_length - context_overlap`."""
+    chunk: ChunkLength | None = None
+    """Frames per chunk, 1 to 4096: 16 for `mask` jobs; for `animatediff` 48, a multiple of `context_length -
+    context_overlap`.
+    `auto`: what suits speed and memory of the workers that are there when the job is submitted; kept for good."""
     batch_limit: Annotated[int, Field(ge=1, le=256)] = 16
     """Crops sampled in one call at the most (`mask` jobs)."""
     outputs: tuple[Output, ...] = ("video",)
@@ -160,6 +183,23 @@ class Source(BaseModel):
         pictures += [("frame", prompt.image) for prompt in self.image_prompts]
         return (*pictures, *(("mask", conditioning.mask) for conditioning in self.conditionings))
 
+    def with_values(self, values: Iterable[tuple[str, float | str]]) -> Source:
+        """The same where parameters have these values, and no key frames."""
+        changes = dict(values)
+        if not changes:
+            return self
+        detailer = self.detailer.model_copy(update={**changes, "keyframes": None})
+        return self.model_copy(update={"detailer": detailer})
+
+
+class MotionLora(BaseModel):
+    """A motion LoRA by its content, and how much of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: ModelRef
+    strength: float
+
 
 class Job(BaseModel):
     """A submission, validated and completed with defaults. Written once, to `jobs/<id>/job.json`."""
@@ -183,6 +223,9 @@ class Job(BaseModel):
     model: ModelRef
     refiner: ModelRef | None = None
     vae: ModelRef | None = None
+    motion: ModelRef | None = None
+    """Motion module of an `animatediff` job; None: the model's own."""
+    motion_loras: tuple[MotionLora, ...] = ()
     engine: str
     """Name and version of the engine that renders it: part of every key."""
     batch_size: int

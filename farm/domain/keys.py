@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 KEY_VERSION = 1
 """Part of every content key: raise it when the same inputs give other pixels."""
@@ -48,6 +48,25 @@ def ingest(key: str) -> str:
 def patches(key: str, digest: str) -> str:
     """A task's patches: one object, named by the task's key and the digest of its bytes."""
     return f"patches/{key}/{digest}.zip"
+
+
+def made_key(planned: str, rungs: Sequence[str], below: Mapping[str, str]) -> str:
+    """The key of patches that are not what was planned, but what could be had.
+
+    Args:
+        planned: the task's key in the plan; returned where the other two are empty.
+        rungs: what the engine did otherwise for want of memory.
+        below: of the patches that the task reads, those that were made under another key than the planned one:
+            planned key -> the other.
+    """
+    if not rungs and not below:
+        return planned
+    return content_key("made", {"planned": planned, "rungs": sorted(rungs), "below": sorted(below.items())})
+
+
+def key_of(output: str) -> str:
+    """The key under which a task's patches were made, from the name of their object."""
+    return output.split("/")[1] if output.startswith("patches/") else output
 
 
 def done_prefix(key: str) -> str:

@@ -80,14 +80,15 @@ def _check_repeats(detailer: Detailer, schedule_steps: int) -> None:
 
 
 def _cycles(detailer: Detailer) -> Iterator[tuple[int, float]]:
-    """Steps and denoise of the first cycle and of the last; hooks go linearly between them."""
-    steps, denoise = detailer.steps, detailer.denoise
-    yield steps, denoise
-    if detailer.cycle == 1:
-        return
-    for hook in detailer.hooks:
-        if isinstance(hook, StepsSchedule):
-            steps = hook.target_steps
-        elif isinstance(hook, DenoiseSchedule):
-            denoise = hook.target_denoise
-    yield steps, denoise
+    """Steps and denoise of the first cycle and of the last, at every key frame; hooks and frames between go linearly
+    from one to the other."""
+    keyed = detailer.keyframes.denoise if detailer.keyframes else ()
+    for denoise in {value for _, value in keyed} or {detailer.denoise}:
+        steps = detailer.steps
+        yield steps, denoise
+        for hook in detailer.hooks if detailer.cycle > 1 else ():
+            if isinstance(hook, StepsSchedule):
+                steps = hook.target_steps
+            elif isinstance(hook, DenoiseSchedule):
+                denoise = hook.target_denoise
+        yield steps, denoise

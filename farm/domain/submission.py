@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from farm.domain.attachments import Lookup, Packages, attached, check_count
+from farm.domain.chunk_length import WorkerSpeed, asked_chunk, chunk_length
 from farm.domain.detailer import MAX_SEED, Detailer, JobType, merged
 from farm.domain.job import Job, JobRequest, SegmentRequest, Source
 from farm.domain.media import Media
 from farm.domain.model import ModelRef
+from farm.domain.motion import check_windows, motion_of, window_warnings
 from farm.domain.queues import gpu_queue
 from farm.domain.sampling_names import check_names
 from farm.domain.segment import SegsDocument
@@ -19,8 +21,8 @@ from farm.domain.stack import FindModel, embeddings_of, fitting, loras_of, secon
 from farm.domain.step_rules import check_steps
 from farm.errors import Rejected
 
-DEFAULT_CHUNK = {JobType.MASK: 16, JobType.ANIMATEDIFF: 48}
-"""Frames of a chunk that a job delivers at once."""
+WHOLE_CLIP_FRAMES = 256
+"""Frames that one worker samples together at the most, unless a farm sets another number."""
 DEFAULT_FPS = Fraction(25)
 """Frames per second of the video made of pictures."""
 _WORDS = frozenset({"prompt", "negative"})
@@ -40,11 +42,24 @@ class Registry:
     """A SEGS document's content."""
     packages: Packages = field(default_factory=Packages)
     """What installed packages add."""
+    workers: Callable[[], Sequence[WorkerSpeed]] = tuple
+    """Those that are alive."""
 
 
-def complete(request: JobRequest, registry: Registry, *, job_id: str, created: str, user: str, engine: str) -> Job:
+def complete(
+    request: JobRequest,
+    registry: Registry,
+    *,
+    job_id: str,
+    created: str,
+    user: str,
+    engine: str,
+    whole_clip_frames: int = WHOLE_CLIP_FRAMES,
+) -> Job:
     """The job that `request` stands for.
 
+    Args:
+        whole_clip_frames: frames that one worker samples together at the most, where windows reach over a whole clip.
     Raises:
         Rejected: what cannot run: a range outside the clip, masks of another size or count, an empty mask, an unknown
             sampler or model, numbers that do not go together. The text says what was seen, needed, and what to change.
@@ -67,11 +82,8 @@ def complete(request: JobRequest, registry: Registry, *, job_id: str, created: s
         for segment in request.segments
     )
     sources = tuple(_with_stack(source, request, model, registry.model) for source in sources)
-    if request.type is JobType.ANIMATEDIFF and not model.has_motion:
-        raise Rejected(
-            f"Model {model.name!r} has no motion module, which an `animatediff` job needs. "
-            f"Put a MotionAdapter into the model's folder as `motion_adapter/`, or submit a `mask` job."
-        )
+    motion, motion_loras = motion_of(request, model, registry.model)
+    asked, notes = asked_chunk(request, sources, end - start, registry.workers)
     return Job(
         id=job_id,
         name=request.name or clip.name,
@@ -86,15 +98,17 @@ def complete(request: JobRequest, registry: Registry, *, job_id: str, created: s
         model=model,
         refiner=second_model("refiner", request.refiner, "model", model, registry.model),
         vae=second_model("VAE", request.vae, "vae", model, registry.model),
+        motion=motion,
+        motion_loras=motion_loras,
         engine=engine,
         batch_size=request.batch_size,
-        chunk=_chunk(request, sources),
+        chunk=chunk_length(request.type, asked, sources, end - start, whole_clip_frames),
         batch_limit=request.batch_limit,
         outputs=request.outputs,
         priority=request.priority,
         max_attempts=request.max_attempts,
         gpu_queue=gpu_queue(request.vram_gb),
-        warnings=(*_advice(model, advised, sources), *_warnings(sources)),
+        warnings=(*notes, *_advice(model, advised, sources), *_warnings(request.type, sources)),
     )
 
 
@@ -210,32 +224,7 @@ def _check_detailer(name: str, detailer: Detailer, request: JobRequest, end: int
             f"Segment {name!r}: seed {detailer.seed} is too near 2^64: segments, variations and cycles add to it. "
             f"Choose a seed below {MAX_SEED - (largest - detailer.seed) - 1024}."
         )
-    if detailer.context_overlap >= detailer.context_length:
-        raise Rejected(
-            f"Segment {name!r}: context_overlap is {detailer.context_overlap} and context_length "
-            f"{detailer.context_length}; the overlap must be smaller than the window."
-        )
-
-
-def _chunk(request: JobRequest, sources: tuple[Source, ...]) -> int:
-    chunk = request.chunk or DEFAULT_CHUNK[request.type]
-    if request.type is JobType.MASK:
-        return chunk
-    strides = {source.detailer.context_length - source.detailer.context_overlap for source in sources}
-    if len(strides) > 1:
-        raise Rejected(
-            f"The segments have windows of different stride (context_length - context_overlap): {sorted(strides)}. "
-            f"Give all segments the same context_length and context_overlap."
-        )
-    stride = strides.pop()
-    least = max(2 * stride, -(-max(s.detailer.context_length for s in sources) // stride) * stride)
-    nearest = max(least, round(chunk / stride) * stride)
-    if request.chunk is not None and request.chunk != nearest:
-        raise Rejected(
-            f"`chunk` is {chunk}; an `animatediff` chunk must be a multiple of the stride {stride} "
-            f"(context_length - context_overlap), {least} or more. Try {nearest}."
-        )
-    return nearest
+    check_windows(name, detailer)
 
 
 def _fps(request: JobRequest, clip: Media) -> tuple[int, int]:
@@ -259,14 +248,19 @@ def _advice(model: ModelRef, advised: Detailer, sources: tuple[Source, ...]) -> 
     return [f"Model {model.name!r} recommends {told}; this job differs in {', '.join(other)}."] if other else []
 
 
-def _warnings(sources: tuple[Source, ...]) -> list[str]:
+def _warnings(job_type: JobType, sources: tuple[Source, ...]) -> list[str]:
     found = []
     for source in sources:
+        if source.detailer.follow and job_type is JobType.MASK:
+            found.append(f"Segment {source.name!r}: in `mask` jobs each frame has its own crop; `follow` does nothing.")
+        elif source.detailer.follow and source.kind == "mask" and source.media.frames == 1:
+            found.append(f"Segment {source.name!r}: one mask for all frames does not move; `follow` does nothing.")
         if not source.detailer.max_size_hard and source.detailer.guide_size > source.detailer.max_size:
             found.append(
                 f"Segment {source.name!r}: guide_size {source.detailer.guide_size:g} is above max_size "
                 f"{source.detailer.max_size:g}; max_size wins where a crop is enlarged."
             )
+        found += window_warnings(source.name, source.detailer)
         if source.detailer.negative and source.detailer.cfg == 1.0:
             found.append(f"Segment {source.name!r}: the negative prompt has no effect at cfg 1.")
     return found

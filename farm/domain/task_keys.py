@@ -16,7 +16,7 @@ NOISE_BLOCK = 128
 """Absolute frames whose noise is drawn together in `animatediff` jobs."""
 NOT_IN_KEY = frozenset(
     {"guide_size", "guide_size_for", "max_size", "max_size_hard", "size_multiple", "seed", "seed_mode", "feather"}
-    | {"crop_factor", "drop_size", "bbox_fill", "contour_fill", "wildcard", "loras"}
+    | {"crop_factor", "drop_size", "bbox_fill", "contour_fill", "wildcard", "loras", "follow", "keyframes"}
 )
 """Parameters that reach a patch only by its region, size, seed, prompt, mask or models, which are in the key."""
 ALWAYS_IN_KEY = frozenset(
@@ -62,6 +62,7 @@ def detail_key(
                 "seed": crop.seed,
                 "under": under,
                 **({"prompt": crop.prompt} if crop.prompt else {}),
+                **({"toward": crop.toward, "share": crop.share} if crop.share else {}),
                 **({"pictures": crop.pictures} if crop.pictures else {}),
             }
             for crop, under in zip(crops, below, strict=True)
@@ -75,9 +76,16 @@ def detail_key(
             for one in source.image_prompts
         ],
         "conditionings": [one.model_dump(mode="json", exclude={"mask"}) for one in source.conditionings],
+        "motion": _motion_part(job),
         **stack_in_key(job, source),
     }
     return keys.content_key("detail", parts | {name: part for name, part in later.items() if part})
+
+
+def _motion_part(job: Job) -> list[object]:
+    """The motion module and its LoRAs, where they are not the model's own."""
+    loras = [(lora.model.hash, lora.strength) for lora in job.motion_loras]
+    return [job.motion.hash if job.motion else None, loras] if job.motion or loras else []
 
 
 def _control_part(control: Control) -> dict[str, Any]:

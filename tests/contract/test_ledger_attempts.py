@@ -128,6 +128,24 @@ def test_errors_use_up_attempts_and_wait_for_their_time(world: World) -> None:
     assert [attempt["outcome"] for attempt in task.history] == ["error", "error", "oom"]
 
 
+@pytest.mark.parametrize("pause", [0.0, 5.0])
+def test_a_task_may_be_moved_to_another_queue_when_it_fails(world: World, pause: float) -> None:
+    world.open(chunks=1)
+    world.do("plan.0", [detail(0, 0), detail(0, 1)])
+    first = world.take("detail.0.0")
+    world.ledger.fail(first, Outcome.OOM, "too little memory", pause, "gpu.24")
+    world.pass_time(pause)
+    offers = world.ledger.sweep(0.0).offers
+    assert {(offer.task, offer.queue) for offer in offers} == {("detail.0.0", "gpu.24"), ("detail.0.1", GPU)}
+    other = world.claim(GPU)
+    assert other is not None
+    assert other.task == "detail.0.1"
+    assert world.claim(GPU) is None
+    moved = world.claim("gpu.24", GPU)
+    assert moved is not None
+    assert (moved.task, moved.queue, moved.attempt) == ("detail.0.0", "gpu.24", 2)
+
+
 def test_an_error_without_a_next_time_is_final(world: World) -> None:
     world.open(chunks=1)
     ended = world.ledger.fail(world.take("plan.0"), Outcome.ERROR, "broken", None)
@@ -227,9 +245,11 @@ def test_a_worker_is_known_as_long_as_it_gives_signs_of_life(world: World) -> No
     )
     world.pass_time(15)
     assert [worker.id for worker in world.ledger.workers()] == ["w0"]
+    assert world.ledger.alive() == 1
     world.ledger.sweep(1000)
     world.ledger.beat(one, 15)
     assert [worker.id for worker in world.ledger.workers()] == ["w0", "w1"]
+    assert world.ledger.alive() == 2
 
 
 def test_workers_at_work_are_counted_once_each(world: World) -> None:

@@ -27,9 +27,12 @@ from tests.contract.ledger_world import CPU, GPU, TTL_S, WRAP, chunk_tasks, job_
 
 JOBS = st.sampled_from(["job1", "job2"])
 WORKERS = st.sampled_from(["w1", "w2", "w3"])
+ROOMIER = "gpu.24"
+"""Queue of a task that met too little memory."""
+CLAIMED = st.sampled_from([(CPU, GPU, ROOMIER), (CPU, GPU), (ROOMIER, GPU)])
 WISHES = st.sampled_from([None, None, ("plan.1", CPU), ("plan.2", CPU), ("detail.0.1", GPU), ("wrap.0", CPU)])
 SECONDS = st.sampled_from([0.25, 4.0, 7.5])
-OUTCOMES = st.sampled_from([Outcome.ERROR, Outcome.ERROR, Outcome.INTERRUPTED, Outcome.LOST, Outcome.CANCELED])
+OUTCOMES = st.sampled_from([Outcome.ERROR, Outcome.OOM, Outcome.INTERRUPTED, Outcome.LOST, Outcome.CANCELED])
 RETRY_IN = st.sampled_from([None, 0.0, 5.0])
 DETAILS = st.lists(st.tuples(st.booleans(), st.sampled_from(["face", "hand"]), st.booleans()), max_size=3)
 FILTERS = st.just(TaskFilter()) | st.builds(
@@ -74,7 +77,13 @@ class Histories(RuleBasedStateMachine):
     def wrap(self, job: str) -> None:
         self.twins.extend(job, [WRAP], CHUNKS)
 
-    @rule(target=leases, worker=WORKERS, queues=st.sampled_from([(CPU, GPU), (GPU,)]), wish=WISHES, job=JOBS)
+    @rule(
+        target=leases,
+        worker=WORKERS,
+        queues=CLAIMED,
+        wish=WISHES,
+        job=JOBS,
+    )
     def claim(self, worker: str, queues: tuple[str, ...], wish: tuple[str, str] | None, job: str) -> Any:  # noqa: ANN401 - one or none
         pair = self.twins.take(worker, queues, Offer(job, wish[0], "", wish[1]) if wish else None)
         return multiple() if pair is None else pair
@@ -82,7 +91,7 @@ class Histories(RuleBasedStateMachine):
     @rule(worker=WORKERS, tasks=st.integers(1, 12), details=DETAILS)
     def work(self, worker: str, tasks: int, details: Details) -> None:
         for _ in range(tasks):
-            pair = self.twins.take(worker, (CPU, GPU))
+            pair = self.twins.take(worker, (CPU, GPU, ROOMIER))
             if pair is not None:
                 self.twins.finish(pair, details, 1.0)
 
@@ -103,7 +112,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(pair=consumes(leases), outcome=OUTCOMES, retry_in=RETRY_IN)
     def fail(self, pair: Pair, outcome: Outcome, retry_in: float | None) -> None:
-        ended = self.twins.on(pair, lambda ledger, lease: ledger.fail(lease, outcome, "an error", retry_in))
+        queue = ROOMIER if outcome is Outcome.OOM else ""
+        ended = self.twins.on(pair, lambda ledger, lease: ledger.fail(lease, outcome, "an error", retry_in, queue))
         assert ended.accepted == self.twins.holds(pair)
         self.twins.over(pair)
 
@@ -111,7 +121,7 @@ class Histories(RuleBasedStateMachine):
     def stumble(
         self, worker: str, wish: tuple[str, str] | None, job: str, outcome: Outcome, retry_in: float | None
     ) -> None:
-        pair = self.twins.take(worker, (GPU, CPU), Offer(job, wish[0], "", wish[1]) if wish else None)
+        pair = self.twins.take(worker, (GPU, CPU, ROOMIER), Offer(job, wish[0], "", wish[1]) if wish else None)
         if pair is not None:
             self.fail(pair, outcome, retry_in)
 
@@ -141,9 +151,9 @@ class Histories(RuleBasedStateMachine):
         if WRAP.id not in {task.id for task in self.twins.tasks(job)}:
             self.twins.held.pop((job, WRAP.id), None)
 
-    @rule(job=JOBS, chunk=st.integers(0, CHUNKS - 1))
-    def drop(self, job: str, chunk: int) -> None:
-        self.twins.both(lambda ledger: ledger.drop(job, chunk))
+    @rule(job=JOBS, chunks=st.sets(st.integers(0, CHUNKS - 1), max_size=3), ingest=st.integers(0, 2))
+    def drop(self, job: str, chunks: set[int], ingest: int) -> None:
+        self.twins.both(lambda ledger: ledger.drop(job, sorted(chunks), [f"ingest.frame-a.{ingest}"]))
 
     @rule(job=JOBS)
     def ready(self, job: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -20,6 +20,7 @@ from farm.ports import JobStatus, Lease, Offer
 from farm.service.farm import UPLOAD, Farm, Outside
 from farm.settings import Settings
 from workers.context import Tools
+from workers.gpu.engine import Engine
 from workers.gpu.fake import FakeEngine
 from workers.runner import Pace, Runner
 
@@ -32,7 +33,7 @@ class _NoQueue:
 class AnyOrderFarm:
     """Claims all that is ready and runs one of it, whichever the seed says: every order that the waits allow."""
 
-    def __init__(self, folder: Path, seed: int = 0) -> None:
+    def __init__(self, folder: Path, seed: int = 0, engine: Callable[[], Engine] = FakeEngine) -> None:
         self._settings = Settings.read(engine="fake", device="cpu")
         self._random = random.Random(seed)
         self.blobs = MemoryBlobs()
@@ -44,7 +45,7 @@ class AnyOrderFarm:
             engine=ENGINE_VERSIONS["fake"],
             outside=Outside(packages=installed()),
         )
-        self.tools = Tools(self.blobs, folder, FakeEngine, self._settings.max_pixels)
+        self.tools = Tools(self.blobs, folder, engine, self._settings.max_pixels)
         self._runner = Runner(
             "any", self.farm, self.tools, ("cpu", "gpu.0"), Pace(lease_ttl=600, heartbeat=60, backoff=0)
         )
@@ -77,6 +78,11 @@ class AnyOrderFarm:
             self.ran.append(lease.task)
             self._runner.run(lease)
         return self.farm.status(job)
+
+    def run_ready(self) -> None:
+        """Run what this worker can, until nothing is ready for it."""
+        while (lease := self._runner.claim()) is not None:
+            self._runner.run(lease)
 
     def __enter__(self) -> AnyOrderFarm:
         return self

@@ -2,8 +2,8 @@
 
 Each cell is a batch of 8 crops through a small UNet, and one of its crops alone, twice. All values must be finite,
 both runs of the one crop equal to the last bit, and the crop alone within 1e-5 of itself in the batch, relative to the
-result's standard deviation. A cell shows the largest of these differences over denoise 0.5 and 1, without a mask and with
-a soft one.
+result's standard deviation. A cell shows the largest of these differences over denoise 0.5 and 1, with a soft mask and
+without one.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from farm.detail.enhance import CropInput
+from farm.detail.enhance import CropInput, Prepared
 from farm.detail.hooks import DetailerHook
 from farm.domain.detailer import Detailer, JobType
 
@@ -64,6 +64,16 @@ class LoraFile:
 
 
 @dataclass(frozen=True)
+class Motion:
+    """The motion module that a model runs with."""
+
+    module: Path | None = None
+    """Folder or file of a motion module; None: the model folder's own."""
+    loras: tuple[tuple[Path, float], ...] = ()
+    """Motion LoRAs with their strengths, in the order in which they are added."""
+
+
+@dataclass(frozen=True)
 class Batch:
     """Crops that are sampled together: one call of the engine."""
 
@@ -92,8 +102,21 @@ class Batch:
     """Over the model, in order; not over the refiner."""
     embeddings: Mapping[str, Path] = field(default_factory=dict)
     """Files by the names that the prompts use."""
+    motion: Motion = Motion()
+    """`animatediff` jobs: what lets frames see each other."""
+    prepared: Prepared | None = None
+    """The crops at their sampling size, where `Engine.prepare` has made them so before."""
+    rungs: list[str] = field(default_factory=list)
+    """What the engine had to do otherwise for want of memory, where it changes pixels; the engine writes it here, and
+    whoever stores the patches marks them with it."""
 
     @property
     def prompt(self) -> tuple[str, ...]:
         """Texts whose conditionings are laid one behind the other, the same for all crops."""
         return self.crops[0].prompt or (self.detailer.prompt,)
+
+    @property
+    def prompts(self) -> tuple[tuple[tuple[str, ...], float], ...]:
+        """All that it is told, and how much each counts; the sum is 1. Two where one prompt fades into another."""
+        crop = self.crops[0]
+        return ((self.prompt, 1 - crop.share), (crop.toward, crop.share)) if crop.share else ((self.prompt, 1.0),)

@@ -10,8 +10,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from workers.gpu.fitting import Fitting
 from workers.gpu.sigmas import SigmaTable
-from workers.gpu.windows import Fuse, fused, windows
+from workers.gpu.windows import Layout, Window, fused, picked
 
 Prediction = Literal["epsilon", "v_prediction"]
 Network = Callable[..., Tensor]
@@ -30,6 +31,10 @@ class Vector:
     """The text as a whole, `[groups, width]`."""
     score: Tensor
     """How pleasing the picture is to be, `[groups]`: the refiner is told."""
+
+    def only(self, groups: slice) -> Vector:
+        """The same for some of the groups."""
+        return Vector(self.pooled[groups], self.score[groups])
 
 
 @dataclass(frozen=True)
@@ -108,15 +113,16 @@ class Context:
     """How many rows the network is given at once."""
 
     length: int
-    overlap: int = 0
-    fuse: Fuse = "flat"
-    motion: bool = False
-    """The rows of a call see each other: windows overlap. Otherwise rows are only counted off."""
+    """Rows that do not see each other are only counted off, so many at a time."""
+    motion: Layout | None = None
+    """The rows of a call see each other: windows, which may overlap."""
+    fitting: Fitting | None = None
+    """What is known of the memory that calls take; None: nothing yet."""
 
-    def runs(self, rows: int) -> tuple[range, ...]:
-        """The windows over so many rows."""
-        if self.motion:
-            return windows(rows, self.length, self.overlap)
+    def runs(self, rows: int, step: int = 0) -> tuple[Window, ...]:
+        """The windows over so many rows at a sampler step, counted from 0."""
+        if self.motion is not None:
+            return self.motion.over(rows, step)
         return tuple(range(i, min(i + self.length, rows)) for i in range(0, rows, self.length))
 
 
@@ -135,6 +141,8 @@ class Denoiser:
         self.table = table
         self.uncond = torch.empty(0)
         """The unconditional clean latents of the last call, without mask; empty if they were not asked for."""
+        self.step = 0
+        """The sampler step under way, counted from 0: where windows lie may depend on it."""
         self._network = network
         self._guidance = guidance
         self._context = context
@@ -145,8 +153,13 @@ class Denoiser:
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """`x`: `[rows, channels, h, w]` float32 with noise of level `sigma`, a number above 0. Returns the like."""
-        runs = self._context.runs(len(x))
-        results = fused(lambda run: self._clean(x, run, sigma), runs, self._context.fuse)
+        runs = self._context.runs(len(x), self.step)
+        layout = self._context.motion
+        if layout is None:
+            parts = [self._clean(x, run, sigma) for run in runs]
+            results = parts[0] if len(parts) == 1 else _joined(parts)
+        else:
+            results = fused(lambda run: self._clean(x, run, sigma), runs, len(x), layout)
         count = len(results) - len(self._areas)
         prompts, areas = results[:count], results[count:]
         conditional = self._mixed(prompts[-1], areas, negative=False)
@@ -166,25 +179,38 @@ class Denoiser:
             total = total + area.weight
         return clean / total
 
-    def _clean(self, x: Tensor, run: range, sigma: Tensor) -> tuple[Tensor, ...]:
+    def _clean(self, x: Tensor, run: Window, sigma: Tensor) -> tuple[Tensor, ...]:
         """The clean latents of a window's rows by each text: negative and positive, or the positive alone; then by
         each further prompt."""
-        rows = slice(run.start, run.stop)
-        x = x[rows]
+        x = picked(x, run)
         x_in = x / torch.sqrt(sigma**2 + 1)
         if self._beside.concat is not None:
-            x_in = torch.cat([x_in, self._beside.concat[rows]], dim=1)
-        controls, timestep = self._beside.controls, self.table.timestep(sigma)
-        called = []
-        for call in self._calls:
-            network = (controls.network(run, sigma, call.negative) if controls else None) or self._network
-            told = () if call.vector is None else (call.vector,)
-            called.append(network(x_in.expand(len(call.text), *x_in.shape), timestep, call.text, *told))
+            x_in = torch.cat([x_in, picked(self._beside.concat, run)], dim=1)
+        called = [self._predictions(x_in, run, sigma, call) for call in self._calls]
         predictions = called[0] if len(called) == 1 else torch.cat(called)
         if self._prediction == "v_prediction":
             share = 1 / (sigma**2 + 1)
             return tuple(x * share - v * sigma * torch.sqrt(share) for v in predictions)
         return tuple(x - noise * sigma for noise in predictions)
+
+    def _predictions(self, x_in: Tensor, run: Window, sigma: Tensor, call: _Call) -> Tensor:
+        """What the network predicts by each text of a call, `[texts, rows, ...]`: at once, if the memory holds it."""
+        timestep, controls = self.table.timestep(sigma), self._beside.controls
+
+        def part(rows: slice, texts: slice) -> Tensor:
+            latents, text = x_in[rows], call.text[texts]
+            network = (controls.network(run[rows], sigma, call.negative[texts]) if controls else None) or self._network
+            told = () if call.vector is None else (call.vector.only(texts),)
+            return network(latents.expand(len(text), *latents.shape), timestep, text, *told)
+
+        context = self._context
+        shape = len(x_in), len(call.text), x_in.shape[-2] * x_in.shape[-1]
+        return (context.fitting or Fitting()).unet(part, shape, together=context.motion is not None)
+
+
+def _joined(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    # In one layout, whatever the network's is: the last bit of what comes after depends on it.
+    return tuple(torch.cat(found).contiguous() for found in zip(*parts, strict=True))
 
 
 def _calls(guidance: Guidance, areas: Sequence[Area]) -> tuple[_Call, ...]:
@@ -239,6 +265,7 @@ class RunModel:
         """D at the beginning of a step; tells that the one before it is done."""
         if self._steps_begun:
             self._on_step(self._steps_begun)
+        self._denoiser.step = self._steps_begun
         self._steps_begun += 1
         self.reported = self(x, sigma)
         return self.reported

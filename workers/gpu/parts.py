@@ -18,6 +18,7 @@ from farm.adapters.model_sources import LocalFiles
 from farm.domain.model import FAMILY_NAMES, Family
 from workers.gpu.clip import ClipText, LayerRule, Slot
 from workers.gpu.faults import BadModel
+from workers.gpu.motion import MotionNorm
 from workers.gpu.single_file.loading import load_texts, load_unet, load_vae, opened, scheduler_config
 
 SLOTS: dict[Family, tuple[Slot, ...]] = {
@@ -41,9 +42,10 @@ class FarmFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    motion_norm: Literal["per_frame", "window"] = "per_frame"
-    """What the group norm at the entry of each motion module goes over. `per_frame`: the motion module is in
-    AnimateDiff's original format or was converted from it; then the betas are linear too (PARITY 7)."""
+    motion_norm: MotionNorm | None = None
+    """What the group norms of the folder's motion module go over. Not given: it is one of AnimateDiff's or was
+    converted from one, and is run as its version was trained, with its version's betas (PARITY 7). `window`: as
+    diffusers has it, with the betas of the model's own scheduler."""
     prediction_type: Literal["epsilon", "v_prediction"] | None = None
     """What a single file's network predicts, where the file does not tell."""
     recommended: dict[str, float | int | str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from farm.detail.blend import Patch, compose, cut, feather, from_bytes
 from farm.detail.box import Box
 from farm.detail.enhance import CropInput, noise_mask
 from farm.domain import keys
+from farm.domain.chunk_length import pixel_steps
 from farm.domain.detailer import JobType
 from farm.domain.hooks import Preview
 from farm.domain.job import Job
@@ -22,7 +24,7 @@ from farm.domain.plan import Crop, DetailTask, PatchRef, Plan
 from farm.errors import Damaged, Unavailable
 from farm.service.documents import compact
 from workers.context import StepResult, Task, Tools
-from workers.gpu.batch import Batch, LoraFile
+from workers.gpu.batch import Batch, LoraFile, Motion
 from workers.steps.controls import conditioning_uses, control_members, control_uses, image_prompt_uses, steered
 from workers.steps.hooked import Hooked, frame_patch, hooked, preview_pictures
 from workers.steps.plan import load_masks
@@ -39,6 +41,8 @@ class Loaded:
     masks: tuple[NDArray[np.float32], ...]
     """Each crop's paste mask."""
     hooked: Hooked
+    below: Mapping[str, str]
+    """Of the patches that were read, those made under another key than the plan's: its key -> theirs."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def load(task: Task, tools: Tools) -> Loaded:
     outputs = task.outputs(detail.waits) if detail.waits else {}
     digests = {frame.position: frame.digest for frame in plan.frames}
     pictures = tools.pictures.read_all(digests[crop.frame] for crop in detail.crops)
-    source = task.job.source(detail.source)
+    source = task.job.source(detail.source).with_values(detail.values.items())
     detailer = source.detailer
     moving = task.job.type is JobType.ANIMATEDIFF
     inputs, frames = [], []
@@ -139,6 +143,8 @@ def load(task: Task, tools: Tools) -> Loaded:
                 seed=crop.seed,
                 frame=crop.frame,
                 prompt=crop.prompt,
+                toward=crop.toward,
+                share=crop.share,
             )
         )
     batch = Batch(
@@ -157,15 +163,27 @@ def load(task: Task, tools: Tools) -> Loaded:
             for lora in source.loras
         ),
         embeddings={name: tools.model(ref.hash) for name, ref in source.embeddings.items()},
+        motion=_motion(task.job, tools),
     )
     pasted = tuple(reader.paste_mask(crop, detailer.feather) for crop in detail.crops)
-    return Loaded(detail, batch, pasted, hooked(task, tools, detail, detailer.hooks, frames, pasted))
+    read = {plan.task(name).key: keys.key_of(output) for name, output in outputs.items()}
+    otherwise = {planned: made for planned, made in read.items() if made != planned}
+    beside = hooked(task, tools, detail, detailer.hooks, frames, pasted)
+    return Loaded(detail, tools.engine.prepare(batch), pasted, beside, otherwise)
+
+
+def _motion(job: Job, tools: Tools) -> Motion:
+    loras = tuple((tools.model(lora.model.hash), lora.strength) for lora in job.motion_loras)
+    return Motion(tools.model(job.motion.hash) if job.motion else None, loras)
 
 
 def work(task: Task, tools: Tools, loaded: Loaded) -> Made:
     """The batch through the engine; progress after every sampler step."""
     hooks = loaded.hooked.open()
+    started = time.monotonic()
     patches = tools.engine.detail(replace(loaded.batch, plugins=hooks), task.progress)
+    pixels = sum(crop.size[0] * crop.size[1] for crop in loaded.detail.crops)
+    tools.speed.note(pixel_steps(loaded.batch.detailer, pixels), time.monotonic() - started)
     beside = loaded.hooked.finish(hooks, loaded.detail, patches) | control_members(loaded.batch)
     return Made(patches, beside, previews(task, tools, loaded, patches))
 
@@ -181,15 +199,22 @@ def previews(task: Task, tools: Tools, loaded: Loaded, patches: Sequence[U8]) ->
 
 
 def store(tools: Tools, loaded: Loaded, made: Made) -> StepResult:
-    """The patches as one object, then the record that says they are complete."""
+    """The patches as one object, then the record that says they are complete.
+
+    What came out otherwise than planned, for want of memory or because of a patch below that did, is kept under a key
+    of its own: no other job takes it for what it planned.
+    """
     for name, picture in made.previews.items():
         tools.blobs.put(name, picture, "image/webp")
     data = pack({**{member(i): encode_png(patch) for i, patch in enumerate(made.patches)}, **made.beside})
     digest = hashlib.sha256(data).hexdigest()
-    key = loaded.detail.key
+    rungs = loaded.batch.rungs
+    key = keys.made_key(loaded.detail.key, rungs, loaded.below)
     name = keys.patches(key, digest)
     tools.blobs.put(name, data, "application/zip")
     record = {"key": key, "object": name, "crops": len(made.patches), "bytes": len(data), "engine": tools.engine.name}
+    if key != loaded.detail.key:
+        record |= {"planned": loaded.detail.key, "rungs": list(rungs), "below": dict(loaded.below)}
     tools.blobs.put(keys.done(key, digest), compact(record), "application/json")
     return StepResult(output=name)
 

@@ -166,7 +166,7 @@ def _record(
         "input": frame.digest,
         "patches": [
             {
-                "key": own.plan.task(ref.task).key,
+                "key": keys.key_of(own.outputs[ref.task]),
                 "crop": ref.crop,
                 "source": own.plan.task(ref.task).source,
                 "segment": own.reader.crop(ref).segment,

@@ -109,12 +109,12 @@ class RedisLedger:
         added, work = forms.new_tasks(tasks), milliseconds(seconds)
         return forms.ended(self._run("finish", lease.job, lease.task, lease.fence, output, added, frames, work))
 
-    def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None) -> Ended:
+    def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None, queue: str = "") -> Ended:
         """End an attempt badly."""
         check_outcome(outcome)
         again = "" if retry_in_s is None else max(0, milliseconds(retry_in_s))
         text = error[:ERROR_MAX]
-        return forms.ended(self._run("fail", lease.job, lease.task, lease.fence, outcome.value, text, again))
+        return forms.ended(self._run("fail", lease.job, lease.task, lease.fence, outcome.value, text, again, queue))
 
     def sweep(self, offer_after_s: float) -> Swept:
         """Look after what nobody looks after; any number of processes may."""
@@ -232,9 +232,9 @@ class RedisLedger:
         states |= {chunk: "failed" for chunk in asked if str(chunk) in failed}
         return states | {chunk: "done" for chunk, bit in zip(asked, done, strict=True) if bit}
 
-    def drop(self, job: str, chunk: int) -> None:
-        """Forget the rows of a chunk that is done, if all of its tasks ended well."""
-        self._run("drop", job, chunk)
+    def drop(self, job: str, chunks: Sequence[int], tasks: Sequence[str] = ()) -> None:
+        """Forget the rows of chunks that are done, if all of their tasks ended well, and of tasks that did."""
+        self._run("drop", job, json.dumps(list(chunks)), json.dumps(list(tasks)))
 
     def forget(self, job: str) -> None:
         """Remove a job."""
@@ -248,6 +248,10 @@ class RedisLedger:
         """Those alive, by id, with their leases."""
         found = [forms.worker_status(answer) for answer in self._run("workers")]
         return tuple(sorted(found, key=lambda worker: worker.id))
+
+    def alive(self) -> int:
+        """How many workers are alive."""
+        return int(self._run("alive"))
 
     def remember(self, key: str, value: str, ttl_s: float) -> str:
         """The value that is kept under `key`."""

@@ -22,6 +22,7 @@ from workers.gpu.engine import Engine, open_engine
 from workers.gpu.faults import BadModel
 from workers.gpu.networks import Extra
 from workers.gpu.sigmas import SigmaTable, betas_of
+from workers.gpu.windows import Layout
 
 TABLE = SigmaTable(betas_of({}))
 PICTURE = np.random.default_rng(0).random((8, 12, 3), dtype=np.float32).repeat(4, axis=0).repeat(4, axis=1)
@@ -78,7 +79,7 @@ def _part(strength: float, highest: float = ALWAYS, lowest: float = 0.0) -> Cont
 def _denoised(parts: tuple[Control, ...], sigma: float, motion: bool = False) -> Tensor:
     controls = Controls(parts, _controlled)  # type: ignore[arg-type]  # a network that mypy takes for an object
     guidance = Guidance(torch.zeros((1, 77, 2)), torch.zeros((1, 77, 2)), 2.0)
-    context = Context(2, 1, "flat", motion=True) if motion else Context(2)
+    context = Context(2, Layout(2, 1, fuse="flat")) if motion else Context(2)
     denoiser = Denoiser(lambda x, t, text: x * 0, TABLE, guidance, context, beside=Beside(controls=controls))
     return denoiser(torch.zeros((3, 4, 2, 2)), torch.tensor(sigma))
 

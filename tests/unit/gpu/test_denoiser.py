@@ -7,6 +7,7 @@ from torch import Tensor
 from workers.gpu.denoiser import Area, Beside, Context, Denoiser, Guidance, NoiseMask, RunModel
 from workers.gpu.schedules import schedule
 from workers.gpu.sigmas import SigmaTable, betas_of
+from workers.gpu.windows import Layout
 
 TABLE = SigmaTable(betas_of({}))
 SIGMA = TABLE.sigma(torch.tensor(400))
@@ -77,10 +78,10 @@ def test_rows_that_do_not_see_each_other_are_counted_off() -> None:
 
 
 def test_windows_are_used_only_where_a_clip_is_longer() -> None:
-    _, network = denoiser_of_windows = _denoiser(cfg=2.0, context=Context(2, 1, "pyramid", motion=True))
+    _, network = denoiser_of_windows = _denoiser(cfg=2.0, context=Context(16, Layout(2, 1)))
     assert torch.allclose(denoiser_of_windows[0](X, SIGMA), 2 * _clean(2.0) - _clean(1.0), atol=1e-5)
     assert [shape[:2] for shape, _, _ in network.calls] == [(2, 2), (2, 2)]
-    denoiser, network = _denoiser(context=Context(16, 4, "pyramid", motion=True))
+    denoiser, network = _denoiser(context=Context(16, Layout(16, 4)))
     denoiser(X, SIGMA)
     assert len(network.calls) == 1
 
@@ -100,7 +101,7 @@ def test_an_inpaint_model_is_shown_mask_and_picture_beside_each_row() -> None:
 
 
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
-@pytest.mark.parametrize("context", [Context(2), Context(2, 1, "pyramid", motion=True)])
+@pytest.mark.parametrize("context", [Context(2), Context(2, Layout(2, 1))])
 def test_further_prompts_count_by_their_weight_beside_the_one_they_stand_beside(cfg: float, context: Context) -> None:
     network = Network()
     weight = torch.zeros((3, 1, 8, 8))

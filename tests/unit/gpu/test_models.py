@@ -11,6 +11,7 @@ import torch
 from farm.errors import OutOfMemory
 from tests.unit.gpu.demo import FOLDER, demo_model
 from workers.gpu import models
+from workers.gpu.batch import Motion
 from workers.gpu.faults import BadModel, memory_errors
 from workers.gpu.models import FarmFile, ModelCache, load_model
 from workers.gpu.networks import PerFrameNorm
@@ -89,7 +90,7 @@ def test_a_motion_module_of_the_original_format_gets_its_norm_and_its_betas(fold
 
 
 def test_farm_json_may_be_missing_or_say_more() -> None:
-    assert FarmFile.model_validate({}).motion_norm == "per_frame"
+    assert FarmFile.model_validate({}).motion_norm is None
     about = FarmFile.model_validate(json.loads((FOLDER / "farm.json").read_text()))
     assert about.motion_norm == "window"
     assert about.recommended["denoise"] == 0.35
@@ -141,7 +142,10 @@ def test_a_file_that_asks_for_what_there_is_not_is_refused(file: str, values: di
 
 
 def test_models_stay_in_memory_until_others_need_the_room(folder: Path) -> None:
-    cache = ModelCache(CPU, FP32, room=2)
+    size = ModelCache(CPU, FP32).get(FOLDER, False).size
+    assert size > sum(file.stat().st_size for file in (FOLDER / "unet").glob("*.safetensors"))
+    # Room for two models, one of them with its motion module, and for no third.
+    cache = ModelCache(CPU, FP32, room=2 * size + size // 2)
     first = cache.get(FOLDER, False)
     assert cache.get(FOLDER, False) is first
     motion = cache.get(FOLDER, True)
@@ -161,18 +165,22 @@ def test_a_folder_that_changes_is_read_again(folder: Path) -> None:
 def test_a_model_that_does_not_fit_beside_others_takes_their_place(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = ModelCache(CPU, FP32, room=3)
+    cache = ModelCache(CPU, FP32)
     first = cache.get(FOLDER, False)
-    tries: list[bool] = []
+    tries: list[bool | Motion] = []
     real = models.load_model
 
     def scarce(
-        folder: Path, motion: bool, device: torch.device, dtype: torch.dtype, adapters: tuple[Path, ...]
+        folder: Path,
+        motion: bool | Motion,
+        device: torch.device,
+        dtype: torch.dtype,
+        *rest: Any,  # noqa: ANN401  whatever follows
     ) -> models.Model:
         tries.append(motion)
         if len(tries) == 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
-        return real(folder, motion, device, dtype, adapters)
+        return real(folder, motion, device, dtype, *rest)
 
     monkeypatch.setattr(models, "load_model", scarce)
     cache.get(folder, False)

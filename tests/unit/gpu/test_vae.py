@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from farm.errors import OutOfMemory
 from tests.unit.gpu.demo import FOLDER, demo_model
 from workers.gpu import vae
 from workers.gpu.faults import NotNumbers
 from workers.gpu.parts import read_vae
+from workers.gpu.pictures import Pictures
+from workers.gpu.vae import Codec
 
 PICTURES = list(np.random.default_rng(0).random((5, 43, 61, 3), dtype=np.float32))
 
@@ -31,10 +36,93 @@ def test_a_picture_does_not_depend_on_those_beside_it(monkeypatch: pytest.Monkey
     codec = demo_model().codec
     together = codec.encode(PICTURES)
     monkeypatch.setattr(vae, "PIXELS_AT_ONCE", 1)
-    assert torch.allclose(together, codec.encode(PICTURES), rtol=1e-5, atol=1e-5)
-    apart = codec.decode(together)
+    apart = fresh(codec)
+    assert torch.allclose(together, apart.encode(PICTURES), rtol=1e-5, atol=1e-5)
+    assert np.allclose(codec.decode(together), apart.decode(together), atol=1e-5)
+
+
+class Scarce:
+    """A VAE on a device that holds so many pixels in one call, of the encoder and of the decoder."""
+
+    def __init__(self, codec: Codec, pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[int, ...]] = []
+        for part, scale in ((codec._vae.encoder, 1), (codec._vae.decoder, codec.factor**2)):
+            self._guard(part, scale, pixels, monkeypatch)
+
+    def _guard(self, part: Any, scale: int, pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+        whole = part.forward
+
+        def forward(x: torch.Tensor, *rest: Any) -> torch.Tensor:  # noqa: ANN401  whatever diffusers passes
+            self.calls.append(tuple(x.shape))
+            if x.shape[0] * x.shape[2] * x.shape[3] * scale > pixels:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            made: torch.Tensor = whole(x, *rest)
+            return made
+
+        monkeypatch.setattr(part, "forward", forward)
+
+
+@pytest.fixture
+def codec() -> Codec:
+    """The embedded model's, that has learned nothing yet."""
+    return fresh(demo_model().codec)
+
+
+def fresh(known: Codec) -> Codec:
+    """The same VAE with nothing learned."""
+    return Codec(known._vae, torch.device("cpu"), torch.float32)
+
+
+def test_where_memory_is_short_fewer_pictures_go_at_once_with_the_same_result(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latents = codec.encode(PICTURES)
+    pictures = codec.decode(latents)
+    scarce = Scarce(codec, 2 * 40 * 56, monkeypatch)
+    assert torch.allclose(codec.encode(PICTURES), latents, atol=1e-5)
+    assert np.allclose(codec.decode(latents), pictures, atol=1e-5)
+    assert [shape[0] for shape in scarce.calls] == [5, 2, 2, 1, 5, 2, 2, 1]
+    scarce.calls.clear()
+    codec.encode(PICTURES)
+    assert [shape[0] for shape in scarce.calls] == [2, 2, 1]
+    assert codec.rungs(61, 43) == []
+
+
+def test_where_one_picture_does_not_fit_it_goes_in_tiles_and_that_is_told(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    big = [np.kron(picture, np.ones((3, 3, 1), dtype=np.float32)) for picture in PICTURES[:2]]
+    latents = codec.encode(big)
+    pictures = codec.decode(latents)
+    scarce = Scarce(codec, 100 * 140, monkeypatch)
+    assert codec.rungs(183, 129) == []
+    tiled = codec.encode(big)
+    assert codec.rungs(183, 129) == ["vae_encode_tiles_2"]
+    assert tiled.shape == latents.shape
+    assert 0 < (tiled - latents).abs().mean() < 0.2 * latents.std()
+    decoded = codec.decode(latents)
+    assert codec.rungs(183, 129) == ["vae_encode_tiles_2", "vae_decode_tiles_2"]
+    assert 0 < np.abs(np.stack(decoded) - np.stack(pictures)).mean() < 0.02
+    assert codec.rungs(61, 43) == []
     monkeypatch.undo()
-    assert np.allclose(codec.decode(together), apart, atol=1e-5)
+    # Another size is not touched by what this one needed.
+    assert codec.encode(PICTURES).shape == (5, 32, 5, 7)
+    assert max(shape[0] for shape in scarce.calls) == 2
+
+
+def test_where_nothing_fits_the_device_is_too_small(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    Scarce(codec, 64, monkeypatch)
+    with pytest.raises(OutOfMemory, match="encode a crop"):
+        codec.encode(PICTURES)
+
+
+def test_prepared_pictures_are_encoded_to_the_same_bits(codec: Codec) -> None:
+    prepared = Pictures(PICTURES, pin=False)
+    assert torch.equal(codec.encode(prepared), codec.encode(PICTURES))
+    assert len(prepared) == 5
+    assert all(np.array_equal(one, other) for one, other in zip(prepared, PICTURES, strict=True))
+    assert np.array_equal(prepared[1], PICTURES[1])
+    assert len(prepared[1:3]) == 2
 
 
 def test_values_that_are_not_numbers_are_named() -> None:

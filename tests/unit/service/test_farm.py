@@ -17,7 +17,7 @@ from farm.domain.state import JobState, Outcome, TaskState
 from farm.errors import Conflict, NotFound
 from farm.ports import Lease, NewTask, Offer, TaskFilter
 from farm.service.documents import compact
-from farm.service.farm import Clock, Farm
+from farm.service.farm import Bounds, Clock, Farm
 
 FRAMES = 132
 
@@ -40,7 +40,7 @@ class World:
         ids = iter(f"job{n}" for n in range(100))
         ticks = iter(f"2026-01-01T00:00:00.{n:06d}+00:00" for n in range(1000))
         clock = Clock(new_id=lambda: next(ids), now=lambda: next(ticks))
-        self.farm = Farm(self.blobs, self.ledger, self.queue, clock, engine="fake-1", window=window)
+        self.farm = Farm(self.blobs, self.ledger, self.queue, clock, engine="fake-1", bounds=Bounds(window))
         for name, frames in {"clip": FRAMES, "head": FRAMES, "one": 1}.items():
             media = Media(id=f"{name}{'0' * 12}", kind="pictures", name=name, width=64, height=36, frames=frames)
             self.blobs.put(keys.media_doc(media.id), media.model_dump_json().encode())
