@@ -1,7 +1,7 @@
 """`python -m tests.bench [NAME ...]`: every benchmark of the farm, or those named, in a form that takes minutes.
 
-Each sets up what it needs, most of them a Redis, an S3 server and workers. `python -m tests.bench.NAME --help` tells its
-sizes; the full load is 20,000 frames. The engine has a benchmark of its own: `python -m tests.bench.engine`.
+Each sets up what it needs, most of them a Redis, an S3 server and workers. `python -m tests.bench.NAME --help` tells
+its sizes; the full load is 20,000 frames. The engine has a benchmark of its own: `python -m tests.bench.engine`.
 """
 
 from __future__ import annotations
