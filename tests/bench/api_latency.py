@@ -82,7 +82,7 @@ def main() -> None:
         quiet, loud = quantile(idle, share), quantile(busy, share)
         rows.append((name, f"{loud / quiet:.2f}", f"{1e3 * quiet:.1f}", f"{1e3 * loud:.1f}"))
     costs = [1e3 * cpu / len(idle) for cpu in (idle_cpu, busy_cpu)]
-    rows.append(("CPU of the API, each", f"{costs[1] / costs[0]:.2f}", *(f"{cost:.1f}" for cost in costs)))
+    rows.append(("CPU of the API, each", f"{costs[1] / costs[0]:.2f}", f"{costs[0]:.1f}", f"{costs[1]:.1f}"))
     table("GET /jobs/{id}", ("of the requests", "busy to idle", "idle farm ms", "job running ms"), rows)
 
 
