@@ -12,7 +12,8 @@ from farm.domain.detailer import Detailer, JobType
 from farm.domain.hooks import impure
 from farm.domain.media import Media
 from farm.domain.model import LoraRef, ModelRef
-from farm.domain.segment_request import OverrideRequest, SegmentRequest, SourceName
+from farm.domain.segment_request import OverrideRequest, SourceName
+from farm.domain.segment_request import SegmentRequest as SegmentRequest
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 # Told apart by a function, so that an error speaks of one of them only.

@@ -25,6 +25,7 @@ from farm.domain.plan import Plan
 from farm.domain.state import JobState
 from farm.settings import Settings
 from tests.bench.clips import BOXES, draw_clip, draw_masks
+from tests.shows.stage import say, silent
 from workers.forecast import Forecaster
 from workers.local_render import LocalFarm
 
@@ -153,7 +154,7 @@ def play(folder: Path, job_type: JobType) -> list[str]:
 
 def main() -> int:
     """Print a table for each type of job."""
-    structlog.configure(processors=[_swallow])
+    structlog.configure(processors=[silent])
     wrong = []
     for job_type in JobType:
         with tempfile.TemporaryDirectory(prefix="farm-bench-") as folder:
@@ -162,19 +163,8 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def say(*lines: str) -> None:
-    """Print lines, at once."""
-    for line in lines:
-        sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
 def _counted(crops: Counter[str]) -> str:
     return ", ".join(f"{source} {count}" for source, count in sorted(crops.items()))
-
-
-def _swallow(logger: object, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    raise structlog.DropEvent
 
 
 if __name__ == "__main__":
