@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from farm.domain import keys
+from farm.domain.state import JobState
 from farm.errors import Rejected
 from farm.ports import Blobs, JobStatus, Ledger, Queue, TaskFilter
 from farm.service.documents import Documents, compact
@@ -46,7 +47,8 @@ class Decisions(ABC):
         """Try failed and canceled tasks again, and make again where something was eaten; the number of tasks that were
         reset."""
         job, status, meant = self.documents.job(job_id), self.ledger.status(job_id), which or TaskFilter()
-        again = to_reopen(job, status, meant)
+        # A job that is being canceled refuses: then nothing must have been touched.
+        again = [] if status.state is JobState.CANCEL_REQUESTED else to_reopen(job, status, meant)
         found = counted(job, self.blobs, status.eaten, again)
         self._decide(job_id, "retry", reason, actor, reopened=again)
         if again:
