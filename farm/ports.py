@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from farm.domain.records import (
     Blocked,
@@ -25,6 +25,7 @@ __all__ = [
     "Blobs",
     "Blocked",
     "Ended",
+    "Entry",
     "JobFacts",
     "JobStatus",
     "Lease",
@@ -37,6 +38,16 @@ __all__ = [
     "TaskStatus",
     "WorkerStatus",
 ]
+
+
+class Entry(NamedTuple):
+    """An object as a listing tells of it."""
+
+    name: str
+    size: int
+    """Bytes."""
+    modified: float
+    """Seconds since 1970, by the store's clock."""
 
 
 class Blobs(Protocol):
@@ -65,6 +76,9 @@ class Blobs(Protocol):
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """Names that start with `prefix`, sorted, those up to `after` left out; read page by page."""
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """The same, with size and age. What vanishes meanwhile is left out."""
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove objects; names that are not there are ignored."""

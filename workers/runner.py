@@ -28,6 +28,7 @@ from farm.errors import (
     disk_full,
 )
 from farm.ports import Ended, Lease, NewTask, Offer
+from farm.service.attempts import keep_rest
 from farm.service.farm import Farm
 from workers.context import StepResult, Task, Tools
 from workers.heartbeat import Heartbeat, Pace, raise_for
@@ -234,7 +235,9 @@ class Runner:
         """Offer what became ready, let the next chunk in; the sweeper does what cannot be done now."""
         try:
             self.farm.offer(ended.offers)
-            if ended.chunk_ended and not ended.job_ended:
+            if ended.job_ended:
+                keep_rest(lease.job, self.farm.ledger, self.farm.blobs)
+            elif ended.chunk_ended:
                 self.farm.advance(lease.job)
         except Unavailable as error:
             log.warning("left_to_the_sweeper", job=lease.job, task=lease.task, error=str(error))

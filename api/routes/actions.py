@@ -13,10 +13,13 @@ from api.problems import RESPONSES
 from api.routes.jobs import JobId
 from api.shapes import Answer, Asked
 from api.views import JobView, job_view
+from farm.domain import keys
 from farm.domain.state import TASK_ENDED, TaskState
 from farm.errors import Rejected
 from farm.ports import JobStatus, TaskFilter
 from farm.service.eat import Meant
+from farm.service.gc import remove_job
+from farm.service.rebuild import recover_all
 
 router = APIRouter(tags=["jobs"], responses=RESPONSES)
 
@@ -57,9 +60,14 @@ class Done(Answer):
 
 
 class Recovered(Answer):
-    """Jobs of the store that the ledger has again."""
+    """What became of the store's jobs."""
 
     jobs: tuple[str, ...]
+    """Those that Redis has now."""
+    recovered: tuple[str, ...]
+    """Of them, those that it had lost."""
+    failed: tuple[str, ...]
+    """Those that could not be read, and why."""
 
 
 @router.post("/jobs/{job_id}/actions")
@@ -84,6 +92,14 @@ def act(job_id: JobId, action: Action, tools: Tools, user: User) -> Done:
     return Done(affected=_open_tasks(before), job=job_view(farm.act(job_id, action.action, action.reason, user)))
 
 
+@router.delete("/jobs/{job_id}", status_code=204)
+def delete(job_id: JobId, tools: Tools) -> None:
+    """Remove a job that has ended, with its frames and video. What other jobs may share (patches, ingested frames,
+    uploads) stays until an operator collects it (`farm gc`)."""
+    remove_job(job_id, tools.blobs, tools.farm.ledger)
+    tools.farm.documents.forget(keys.job_doc(job_id))
+
+
 class Change(Asked):
     """What may be changed of a job that was submitted; what is left out stays."""
 
@@ -105,10 +121,8 @@ def change(job_id: JobId, change: Change, tools: Tools, user: User) -> JobView:
 @router.post("/jobs:recover")
 def recover(tools: Tools) -> Recovered:
     """Rebuild every job's place in Redis from the store, after Redis lost its data. Those that are there stay so."""
-    found = tools.farm.stored_jobs()
-    for job_id in found:
-        tools.farm.recover(job_id)
-    return Recovered(jobs=tuple(found))
+    found = recover_all(tools.farm)
+    return Recovered(jobs=found.jobs, recovered=found.recovered, failed=found.failed)
 
 
 def _meal(which: Which) -> Meant:

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from farm.cli.context import client
+from farm.cli.context import client, resolved
 from farm.cli.show import AsJson, notes, out, state, write_json
-from farm.errors import Rejected
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or `last` for the newest job.")]
 Reason = Annotated[str, typer.Option(help="Why; kept with the job.")]
@@ -66,17 +65,6 @@ def limit(
 ) -> None:
     """Have at most N workers at work on a job at the same time. Tasks that run are finished."""
     _adjust(job_id, None, workers, reason, as_json)
-
-
-def resolved(job_id: str) -> str:
-    """A job's id; `last` is the newest job's."""
-    if job_id != "last":
-        return job_id
-    with client() as farm:
-        newest = farm.jobs(limit=1)
-    if not newest:
-        raise Rejected("There is no `last` job: this farm has none yet. Submit one with `farm job submit`.")
-    return newest[0].id
 
 
 def act(job_id: str, action: str, reason: str, as_json: bool, which: dict[str, object] | None = None) -> None:

@@ -7,17 +7,22 @@ from typing import Annotated
 
 import typer
 
-from farm.cli.context import LONG_PATIENCE_S, client
-from farm.cli.decide import JobId, Reason, act, eat, limit, priority, resolved, unblock
+from farm.cli.context import LONG_PATIENCE_S, client, resolved
+from farm.cli.decide import JobId, Reason, act, eat, limit, priority, unblock
 from farm.cli.faults import TIMED_OUT
-from farm.cli.show import AsJson, facts, out, size, span, state, table, write_json
+from farm.cli.plan import EPILOG as PLAN_EPILOG
+from farm.cli.plan import plan
+from farm.cli.show import AsJson, facts, notes, out, size, span, state, table, write_json
 from farm.cli.submit import EPILOG, fetch, submit
+from farm.cli.trace import trace
 from farm.cli.watch import end, follow
 from farm.client.answers import JobAnswer
 from farm.domain.state import JobState, TaskState
 
 app = typer.Typer(help="Submit, watch, stop and fetch jobs.", no_args_is_help=True)
 app.command("submit", epilog=EPILOG)(submit)
+app.command("plan", epilog=PLAN_EPILOG)(plan)
+app.command("trace")(trace)
 
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most.")]
 Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait at the most; then the exit code is 3.")]
@@ -135,6 +140,24 @@ def retry(
 
 for command in (eat, unblock, priority, limit):
     app.command()(command)
+
+
+@app.command()
+def delete(
+    job_id: JobId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a job that has ended, with its frames and video. What others may share stays until `farm gc`."""
+    with client() as farm:
+        job_id = resolved(job_id)
+        if not yes:
+            typer.confirm(f"Remove job {job_id} and all its outputs?", abort=True)
+        farm.delete_job(job_id)
+    if as_json:
+        write_json({"deleted": job_id})
+    else:
+        notes().print(f"Job {job_id} is gone. Free what only it has used: farm gc")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -85,6 +86,8 @@ class DetailTask(BaseModel):
     key: str
     """Content key: sha256 (hex) over all that determines the patches."""
     source: str
+    piece: int = -1
+    """Which of the job's `ranges` its parameters are those of; -1: of the source itself."""
     label: str = "A"
     confidence: float = 1.0
     variation: int = 0
@@ -137,3 +140,14 @@ class Plan(BaseModel):
         alone = task.crops[int(crop)]
         waits = tuple(name for name in task.waits if name in {ref.task for ref in alone.under})
         return task.model_copy(update={"id": task_id, "crops": (alone,), "waits": waits})
+
+
+def read_tasks(
+    tasks: Sequence[DetailTask], paste: Mapping[int, Sequence[Sequence[PatchRef]]]
+) -> tuple[DetailTask, ...]:
+    """Those whose patches are pasted, or cut through by a task that is read; in their order."""
+    read = {ref.task for row in paste.values() for refs in row for ref in refs}
+    for task in reversed(tasks):  # each comes after those that it waits for
+        if task.id in read:
+            read.update(task.waits)
+    return tuple(task for task in tasks if task.id in read)

@@ -12,7 +12,8 @@ from farm.domain.detailer import JobType
 from farm.domain.job import Job
 from farm.domain.media import Media
 from farm.domain.state import JobState
-from farm.ports import JobStatus, Ledger, NewTask, Offer
+from farm.ports import Blobs, JobStatus, Ledger, NewTask, Offer
+from farm.service.attempts import keep_chunks, keep_tasks
 from farm.service.documents import Documents
 from farm.service.skeleton import chunk_reads, chunk_tasks, chunks, scan_tasks, spans, wrap_task
 
@@ -54,11 +55,11 @@ def advance(job: Job, ledger: Ledger, documents: Documents, window: int) -> tupl
         return ()
     media = media_of(job, documents)
     if opened >= total:
-        _forget(job, ledger, states, opened, media)
+        _forget(job, (ledger, documents.blobs), states, opened, media)
         return ledger.extend(job.id, [wrap_task()], total)
     tasks, opens = _opening(job, opened, window - open_now, (ledger, states, media))
     if opens // DROP_EVERY > opened // DROP_EVERY:
-        _forget(job, ledger, states, opened, media)
+        _forget(job, (ledger, documents.blobs), states, opened, media)
     return ledger.extend(job.id, tasks, opens)
 
 
@@ -103,9 +104,12 @@ def _opening(
     return tasks, opened
 
 
-def _forget(job: Job, ledger: Ledger, states: Mapping[int, str], opened: int, media: Mapping[str, Media]) -> None:
+def _forget(
+    job: Job, where: tuple[Ledger, Blobs], states: Mapping[int, str], opened: int, media: Mapping[str, Media]
+) -> None:
     """Drop the rows of chunks that ended well, once no neighbor can ask for their outputs any more, and of what was
-    read for chunks that ended and is not read for others."""
+    read for chunks that ended and is not read for others. Who tried them is written down before."""
+    ledger, blobs = where
     first = min(states, default=0)
     ended = [number for number, state in states.items() if number < opened and state in ("done", "failed")]
     if not ended:
@@ -119,4 +123,6 @@ def _forget(job: Job, ledger: Ledger, states: Mapping[int, str], opened: int, me
     needed = [*waiting, opened] if opened < chunks(job) else waiting
     kept = {name for number in needed for name in chunk_reads(job, number, media)}
     spent = {name for number in ended for name in chunk_reads(job, number, media)} - kept
+    keep_chunks(job.id, lonely, ledger, blobs)
+    keep_tasks(job.id, f"{max(ended):06d}-read", sorted(spent), ledger, blobs)
     ledger.drop(job.id, lonely, sorted(spent))

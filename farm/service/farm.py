@@ -10,6 +10,7 @@ from farm.domain import keys
 from farm.domain.attachments import Packages
 from farm.domain.chunk_length import WorkerSpeed
 from farm.domain.job import Job, JobRequest
+from farm.domain.like import LikeRequest
 from farm.domain.media import Media
 from farm.domain.model import ModelKind, ModelRef
 from farm.domain.state import JOB_ENDED
@@ -19,6 +20,7 @@ from farm.ports import Blobs, JobFacts, JobStatus, Ledger, Offer, Queue, TaskFil
 from farm.service.advance import advance, window_for
 from farm.service.decide import Decisions
 from farm.service.documents import Documents, compact
+from farm.service.meant import meant
 from farm.service.recover import recover_job
 from farm.service.skeleton import chunks
 from farm.service.waiting import why_waiting
@@ -89,8 +91,9 @@ class Farm(Decisions):
         self._bounds = bounds
         self._outside = outside or Outside()
 
-    def validate(self, request: JobRequest, user: str = "") -> Job:
+    def validate(self, request: JobRequest | LikeRequest, user: str = "") -> Job:
         """The job that a request stands for, not submitted. Raises Rejected."""
+        request = meant(request, self.documents)
         documents, packages = self.documents, self._outside.packages
         registry = Registry(
             media=self.media, model=documents.model, segs=documents.segs, packages=packages, workers=self._speeds
@@ -106,7 +109,7 @@ class Farm(Decisions):
             whole_clip_frames=self._bounds.whole_clip_frames,
         )
 
-    def submit(self, request: JobRequest, user: str = "", idempotency_key: str = "") -> JobStatus:
+    def submit(self, request: JobRequest | LikeRequest, user: str = "", idempotency_key: str = "") -> JobStatus:
         """Accept a job. Costs the same for any length of clip.
 
         The document is written before the ledger hears of it, the ledger before anything is offered.
@@ -134,10 +137,6 @@ class Farm(Decisions):
         recover_job(job, self._facts(job), self.blobs, self.ledger)
         self.advance(job_id)
         return self.ledger.status(job_id)
-
-    def stored_jobs(self) -> list[str]:
-        """Ids of all jobs in the store, whether the ledger knows them or not."""
-        return sorted({name.split("/")[1] for name in self.blobs.list("jobs/") if name.endswith("/job.json")})
 
     def status(self, job_id: str) -> JobStatus:
         """Counts as the ledger keeps them. Raises NotFound."""

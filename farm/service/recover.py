@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from farm.domain import keys
 from farm.domain.job import Job
+from farm.errors import NotFound
 from farm.ports import Blobs, JobFacts, Ledger
 from farm.service.eat import decided
-from farm.service.skeleton import spans
+from farm.service.skeleton import spans, wrap_task
 
 BEFORE, ACTOR = "decided before the ledger was rebuilt", "recover"
 
@@ -18,7 +19,7 @@ def recover_job(job: Job, facts: JobFacts, blobs: Blobs, ledger: Ledger) -> None
     """Open the job again in an empty ledger; one that is there already is left as it is.
 
     Chunks are planned again as they enter the window; a task whose key has a completion record is added as completed,
-    so nothing that was finished is rendered twice.
+    so nothing that was finished is rendered twice. A job that had ended well is completed again at once.
     """
     covered, decisions = spans(job), decided(blobs, job.id)
     done = []
@@ -35,5 +36,16 @@ def recover_job(job: Job, facts: JobFacts, blobs: Blobs, ledger: Ledger) -> None
     if not ledger.create(facts, done):
         return
     ledger.eat(job.id, (), (), decisions.chunks, BEFORE, ACTOR)
-    if decisions.state:
+    if len(done) == covered.count and _wrapped(job.id, blobs):
+        ledger.extend(job.id, [wrap_task()._replace(output=keys.manifest(job.id))], len(done))
+    elif decisions.state:
         ledger.act(job.id, decisions.state, BEFORE, ACTOR)
+
+
+def _wrapped(job: str, blobs: Blobs) -> bool:
+    """Whether a job's last step was done when all chunks were there, and need not be done again."""
+    try:
+        manifest = json.loads(blobs.get(keys.manifest(job)))
+    except NotFound:
+        return False
+    return not manifest.get("missing_chunks")

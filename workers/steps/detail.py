@@ -18,10 +18,11 @@ from farm.domain import keys
 from farm.domain.chunk_length import pixel_steps
 from farm.domain.detailer import JobType
 from farm.domain.effective import EATEN, Effective, effective_key, without
+from farm.domain.forecast import Sample
 from farm.domain.hooks import Preview
 from farm.domain.job import Job
+from farm.domain.mask_table import mask_digest
 from farm.domain.plan import Crop, DetailTask, PatchRef, Plan
-from farm.domain.planning import mask_digest
 from farm.errors import Damaged, Unavailable
 from workers.context import StepResult, Task, Tools
 from workers.gpu.batch import Batch, LoraFile, Motion
@@ -98,7 +99,7 @@ class PatchReader:
         task = self._tasks[ref.task]
         crop = task.crops[ref.crop]
         pixels = decode(self.members(ref, outputs)[member(ref.crop)])
-        mask = self.paste_mask(crop, self._job.source(task.source).detailer.feather)
+        mask = self.paste_mask(crop, self._job.source(task.source, task.piece).detailer.feather)
         return Patch(from_bytes(pixels), mask, Box(*crop.region))
 
     def members(self, ref: PatchRef, outputs: Mapping[str, str]) -> Mapping[str, bytes]:
@@ -145,7 +146,7 @@ def load(task: Task, tools: Tools) -> Loaded | Known:
     detail, below = _keyed(task, tools, found, reader, outputs)
     digests = {frame.position: frame.digest for frame in plan.frames}
     pictures = tools.pictures.read_all(digests[crop.frame] for crop in detail.crops)
-    source = task.job.source(detail.source).with_values(detail.values.items())
+    source = task.job.source(detail.source, detail.piece).with_values(detail.values.items())
     detailer = source.detailer
     moving = task.job.type is JobType.ANIMATEDIFF
     inputs, frames = [], []
@@ -241,8 +242,8 @@ def previews(task: Task, tools: Tools, loaded: Loaded, patches: Sequence[U8]) ->
     return preview_pictures(task.job.id, tools.plan(task.job.id, task.chunk), loaded.detail, hooks, tuple(drawn))
 
 
-def store(tools: Tools, loaded: Loaded | Known, made: Made | Known) -> StepResult:
-    """The patches as one object, then the record that says they are complete.
+def store(tools: Tools, loaded: Loaded | Known, made: Made | Known, took: Sample | None = None) -> StepResult:
+    """The patches as one object, then the record that says they are complete, and what it took to make them.
 
     What came out otherwise than planned, for want of memory or because of a patch below that did, is kept under a key
     of its own: no other job takes it for what it planned.
@@ -256,8 +257,9 @@ def store(tools: Tools, loaded: Loaded | Known, made: Made | Known) -> StepResul
     members = renumbered({**patches, **made.beside}, loaded.members)
     rungs = loaded.batch.rungs
     key = keys.made_key(loaded.detail.key, rungs, loaded.below)
-    more = {"planned": loaded.detail.key, "rungs": list(rungs), "below": dict(loaded.below)}
-    more = more if key != loaded.detail.key else {}
+    more: dict[str, object] = {} if took is None else {"took": took.model_dump()}
+    if key != loaded.detail.key:
+        more |= {"planned": loaded.detail.key, "rungs": list(rungs), "below": dict(loaded.below)}
     return StepResult(output=commit(tools, key, members, tools.engine.name, more))
 
 

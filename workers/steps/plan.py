@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from itertools import groupby
 
 import numpy as np
 
 from farm.adapters.packs import decode_npy, encode_npy, pack, unpack
 from farm.adapters.pictures import decode, encode_png
 from farm.detail.segs import Seg
-from farm.detail.spans import stop_before
+from farm.detail.spans import Chunk, stop_before
 from farm.domain import keys
 from farm.domain.decisions import Standing
 from farm.domain.detailer import JobType
@@ -17,6 +19,8 @@ from farm.domain.effective import EATEN
 from farm.domain.job import Job, Source
 from farm.domain.plan import DetailTask, Plan, PlannedFrame
 from farm.domain.planning import plan_chunk
+from farm.domain.ranges import LayerSpan, layers, piece_at
+from farm.domain.sight import Sight
 from farm.ports import Blobs, NewTask
 from farm.service.skeleton import chunk_of
 from workers.context import StepResult, Task, Tools
@@ -35,23 +39,14 @@ def plan(task: Task, tools: Tools) -> StepResult:
     """
     job = task.job
     chunk = chunk_of(job, task.chunk)
-    frames = ingested(tools, tools.media(job.input.id), "frame", chunk.run_start, chunk.run_end - 1)
-    bad = [position for position, frame in frames.items() if "error" in frame]
-    chunk = stop_before(chunk, bad)
     eaten = standing_for(task, tools)
     given_up = eaten.given_up(task.chunk, range(chunk.core_start, chunk.core_end))
-    left_out = [position for position in bad if position in given_up]
-    run = [position for position in range(chunk.run_start, chunk.run_end) if position not in left_out]
-    planned_frames = [_frame(frames[position]) for position in run]
-    found = find_segs(tools, job, planned_frames, given_up)
+    frames, unreadable, left_out = planned_frames(tools, job, chunk, given_up)
+    chunk = stop_before(chunk, unreadable)
+    sights = [see(tools, job, chunk, layer, frames, given_up) for layer in layers(job, chunk)]
     before = tools.plan(job.id, task.chunk - 1).last if job.sequential and task.chunk else None
-    looked = {
-        source.name: looked_at(tools, job, source, sorted(found[source.name]))
-        for source in job.sources
-        if source.looks_at
-    }
-    planned = plan_chunk(job, chunk, planned_frames, found, before, looked)
-    made = planned.plan.model_copy(update={"left_out": tuple(frames[position]["number"] for position in left_out)})
+    planned = plan_chunk(job, chunk, frames, sights[0].found, before, sights[0].looked, sights[1:])
+    made = planned.plan.model_copy(update={"left_out": left_out})
     if planned.masks:
         name = keys.masks(job.id, task.chunk)
         tools.blobs.put(name, _pack_masks(planned.masks), "application/zip")
@@ -62,23 +57,60 @@ def plan(task: Task, tools: Tools) -> StepResult:
     return StepResult(output=name, tasks=new_tasks(job, made, tools.blobs, eaten))
 
 
-def find_segs(
-    tools: Tools, job: Job, frames: Sequence[PlannedFrame], given_up: Collection[int]
-) -> dict[str, dict[int, Sequence[Seg]]]:
-    """The segments of a chunk's frames, by source and position.
+def planned_frames(
+    tools: Tools, job: Job, chunk: Chunk, given_up: Collection[int] = ()
+) -> tuple[list[PlannedFrame], list[int], tuple[int, ...]]:
+    """The frames of a chunk's run as far as they can be read, the positions where they cannot, and the numbers of those
+    that are left out of its core.
+
+    Args:
+        given_up: positions in the core where a frame that cannot be read is left out.
+    Raises:
+        BadFrame: a frame of its core cannot be read.   NotFound: one was not ingested yet.
+    """
+    frames = ingested(tools, tools.media(job.input.id), "frame", chunk.run_start, chunk.run_end - 1)
+    unreadable = [position for position, frame in frames.items() if "error" in frame]
+    chunk = stop_before(chunk, unreadable)
+    left_out = [position for position in unreadable if position in given_up]
+    run = [position for position in range(chunk.run_start, chunk.run_end) if position not in left_out]
+    return [_frame(frames[p]) for p in run], unreadable, tuple(frames[p]["number"] for p in left_out)
+
+
+def see(
+    tools: Tools,
+    job: Job,
+    chunk: Chunk,
+    layer: LayerSpan,
+    frames: Sequence[PlannedFrame],
+    given_up: Collection[int] = (),
+) -> Sight:
+    """The segments of a layer's frames, by source and position, and what sources look at besides.
 
     Args:
         given_up: positions that have no segments of a source whose mask, or what it looks at, cannot be read there.
     """
-    if not frames:
-        return {source.name: {} for source in job.sources}
-    if job.type is JobType.ANIMATEDIFF:
-        clip = clip_segments(tools, job)
-        return {source.name: _moving(tools, job, source, clip[source.name], frames) for source in job.sources}
-    return {
-        source.name: _still(tools, job, source, _readable(tools, job, source, frames, given_up))
-        for source in job.sources
-    }
+    within = [frame for frame in frames if layer.start <= frame.position < layer.end]
+    moving = clip_segments(tools, job) if within and job.type is JobType.ANIMATEDIFF else {}
+    found: dict[str, dict[int, Sequence[Seg]]] = {}
+    looked: dict[str, dict[int, Sequence[str]]] = {}
+    for own in job.sources:
+        found[own.name], looked[own.name] = {}, {}
+        which = partial(_piece, job, own.name, chunk, layer)
+        for piece, group in groupby(within, which):
+            source, alike = job.source(own.name, piece), list(group)
+            if moving:
+                segs = _moving(tools, job, source, moving[own.name], alike)
+            else:
+                alike = _readable(tools, job, source, alike, given_up)
+                segs = _still(tools, job, source, alike)
+            found[own.name] |= segs
+            looked[own.name] |= looked_at(tools, job, source, [frame.position for frame in alike])
+    return Sight(found, looked)
+
+
+def _piece(job: Job, name: str, chunk: Chunk, layer: LayerSpan, frame: PlannedFrame) -> int:
+    position = chunk.core_start if job.type is JobType.ANIMATEDIFF else frame.position
+    return piece_at(job, name, position, layer.override)
 
 
 def _readable(
@@ -100,7 +132,7 @@ def load_masks(tools: Tools, plan: Plan) -> list[Mask]:
 
 def _still(tools: Tools, job: Job, source: Source, frames: Sequence[PlannedFrame]) -> dict[int, Sequence[Seg]]:
     if source.kind == "segs":
-        found = {frame.position: document_segs(tools, job, source, frame.number) for frame in frames}
+        found = {f.position: document_segs(tools, job, source, f.number, f.position) for f in frames}
         return {position: [_of_frame(seg, job, position) for seg in segs] for position, segs in found.items()}
     masks = frame_masks(tools, job, source, [frame.position for frame in frames])
     made: dict[int, Sequence[Seg]] = {}
@@ -115,9 +147,10 @@ def _moving(
 ) -> dict[int, Sequence[Seg]]:
     positions = [frame.position for frame in frames]
     if not per_frame(tools, source):
-        rows = [frame_rows(one.seg, job) for one in segments]
+        drawn = [one.seg for one in segments]
+        own = {p: document_segs(tools, job, source, None, p) if source.kind == "segs" else drawn for p in positions}
         return {
-            p: [one.at(p - job.start, row[(p - job.start) % len(row)]) for one, row in zip(segments, rows, strict=True)]
+            p: [one.at(p - job.start, _row(seg, job, p)) for one, seg in zip(segments, own[p], strict=True)]
             for p in positions
         }
     masks: Mapping[int, Mask] = clip_masks(tools, job, source, positions)
@@ -126,12 +159,14 @@ def _moving(
 
 def _of_frame(seg: Seg, job: Job, position: int) -> Seg:
     """The segment with the mask that it has in one frame."""
+    return Seg(seg.bbox, seg.crop_region, _row(seg, job, position).copy(), seg.label, seg.confidence)
+
+
+def _row(seg: Seg, job: Job, position: int) -> Mask:
+    """A segment's mask `[h, w]` in one frame."""
     rows = frame_rows(seg, job)
-    return _with_mask(seg, rows[(position - job.start) % len(rows)])
-
-
-def _with_mask(seg: Seg, mask: Mask) -> Seg:
-    return Seg(seg.bbox, seg.crop_region, np.array(mask, dtype=np.float32), seg.label, seg.confidence)
+    row: Mask = rows[(position - job.start) % len(rows)]
+    return row
 
 
 def _frame(frame: IngestedFrame) -> PlannedFrame:
