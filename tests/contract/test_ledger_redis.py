@@ -106,6 +106,23 @@ def test_a_zombie_of_a_wiped_ledger_is_refused(world: World, redis_url: str) -> 
     assert not world.ledger.finish(zombie, "from another life").accepted
 
 
+def test_a_zombie_of_what_a_power_cut_took_back_is_refused(world: World, redis_url: str) -> None:
+    """The last second of a server's file, or of a primary's replica, may be lost: with it claims, and their numbers."""
+    world.open(chunks=2)
+    world.do("plan.0")
+    with redis.Redis.from_url(redis_url) as client:
+        kept = {name: client.dump(name) for name in client.keys("farm:*")}
+        zombie = world.take("plan.1", worker="before")
+        client.flushall()
+        for name, value in kept.items():
+            client.restore(name, 0, value)
+    heir = world.take("plan.1", worker="after")
+    assert heir.fence != zombie.fence
+    assert world.ledger.renew([zombie, heir], TTL_S) == ("lost", "ok")
+    assert not world.ledger.finish(zombie, "from a time that never was").accepted
+    assert world.ledger.finish(heir, "x").accepted
+
+
 def test_a_restarted_server_has_everything(own_server: EmbeddedRedis) -> None:
     ledger = RedisLedger(own_server.url)
     world = World(ledger, HandClock())

@@ -1,4 +1,4 @@
--- ARGV: worker, ttl in ms, name for a ledger without one, preferred job, task and queue (or ''), queues ...
+-- ARGV: worker, ttl in ms, name of this claim and of a ledger without one, preferred job, task and queue (or ''), queues ...
 -- Returns {job, task, row as JSON} or nil.
 
 even_if_full()
@@ -61,7 +61,9 @@ local job = open_job(id)
 local row = row_of(job, task)
 move(job, row, 'active')
 redis.call('SET', prefix .. 'incarnation', ARGV[5], 'NX')
-row.fence = redis.call('GET', prefix .. 'incarnation') .. '-' .. redis.call('INCR', prefix .. 'fence')
+-- The claim's own name is in it: a server that lost its last second counts through the same numbers again.
+local incarnation, count = redis.call('GET', prefix .. 'incarnation'), redis.call('INCR', prefix .. 'fence')
+row.fence = incarnation .. '-' .. ARGV[5] .. '-' .. count
 row.attempt = row.attempt + 1
 row.worker, row.started = worker, now
 row.front, row.step, row.steps = nil, nil, nil
