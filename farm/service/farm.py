@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from farm.domain import keys
 from farm.domain.attachments import Packages
@@ -99,16 +101,17 @@ class Farm:
     def submit(self, request: JobRequest, user: str = "", idempotency_key: str = "") -> JobStatus:
         """Accept a job. Costs the same for any length of clip.
 
-        The document is written before the ledger hears of it, the ledger before anything is offered.
+        A key is kept with the job's id before anything is written, so that a call that is repeated goes on where the
+        first one died. The document is written before the ledger hears of it, the ledger before anything is offered.
 
         Raises:
             Rejected: the request cannot run, or the key was used for another request.
         """
         job = self.validate(request, user)
-        self.blobs.put(keys.job_doc(job.id), job.model_dump_json().encode(), "application/json")
         if idempotency_key:
             body = hashlib.sha256(compact(request.model_dump(mode="json"))).hexdigest()
             job = self._first_of(job, user, idempotency_key, body)
+        self.blobs.put(keys.job_doc(job.id), job.model_dump_json().encode(), "application/json")
         self.ledger.create(facts(job))
         self.advance(job.id)
         return self.ledger.status(job.id)
@@ -196,30 +199,36 @@ class Farm:
         self.queue.send(offers)
 
     def _decide(self, job_id: str, action: str, reason: str, actor: str) -> str:
-        stamp = self._clock.now()
+        stamp = self._after_the_last(job_id)
         record = {"action": action, "reason": reason, "actor": actor, "at": stamp}
         name = keys.decision(job_id, stamp.replace(":", ""), action)
         self.blobs.put(name, compact(record), "application/json")
         return name
 
+    def _after_the_last(self, job_id: str) -> str:
+        """Now; but later than the job's last decision, whoever took it by whichever clock."""
+        now = self._clock.now()
+        last = max(self.blobs.list(keys.job(job_id, "decisions/")), default="")
+        if not last:
+            return now
+        before = datetime.fromisoformat(json.loads(self.blobs.get(last))["at"])
+        return max(now, (before + timedelta(microseconds=1)).isoformat(timespec="microseconds"))
+
     def _first_of(self, job: Job, user: str, key: str, body: str) -> Job:
-        mine = f"{job.id} {body}"
-        kept = self.ledger.remember(f"idempotency:{user}:{key}", mine, IDEMPOTENCY_S)
-        if kept == mine:
-            return job
-        self.blobs.delete([keys.job_doc(job.id)])
+        """The job that a key stands for: this one, or what an earlier call with it has written, or was to write."""
+        kept = self.ledger.remember(f"idempotency:{user}:{key}", f"{job.id} {body}", IDEMPOTENCY_S)
         first, first_body = kept.split(" ")
         if first_body != body:
             raise Conflict(
                 f"The Idempotency-Key {key!r} was used for another request, which became job {first}. "
                 f"Use a new key for a new job."
             )
+        if first == job.id:
+            return job
         try:
             return self.documents.job(first)
         except NotFound:
-            raise Conflict(
-                f"The Idempotency-Key {key!r} belongs to job {first}, which is gone. Use a new key."
-            ) from None
+            return job.model_copy(update={"id": first})
 
 
 def facts(job: Job) -> JobFacts:
