@@ -50,13 +50,23 @@ class Wire:
         self._tasks: set[asyncio.Future[None]] = set()
         self.weather = FAIR
         """May be changed at any time, from any thread."""
+        self._server: asyncio.Server | None = None
         self.port = 0
         """Where it listens."""
 
     async def listen(self, address: str) -> None:
         """Begin, on a free port of this address of this machine."""
-        server = await asyncio.start_server(self._accept, address, 0, limit=PIECE)
-        self.port = server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._accept, address, 0, limit=PIECE)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def end(self) -> None:
+        """Listen no more, and let go of everybody."""
+        if self._server:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.cut()
 
     async def hold(self, held: bool) -> None:
         """Pass nothing on, either way, and lose nothing: what a cable that was pulled looks like to both ends."""
@@ -87,12 +97,14 @@ class Wire:
             asyncio.ensure_future(self._carry(reader, far_writer, answer_on=writer)),
             asyncio.ensure_future(self._carry(far_reader, writer, answer_on=None)),
         ]
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
-        far_writer.close()
-        self._drop(writer)
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            far_writer.close()
+            self._drop(writer)
 
     def _drop(self, writer: asyncio.StreamWriter) -> None:
         self._clients.discard(writer)
@@ -136,6 +148,7 @@ class Wires:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._loop = asyncio.new_event_loop()
+        self._wires: list[Wire] = []
         self._thread = threading.Thread(target=self._loop.run_forever, name="wires", daemon=True)
 
     def __enter__(self) -> Wires:
@@ -143,7 +156,9 @@ class Wires:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.do(self._end())
+        for wire in self._wires:
+            self.do(wire.end())
+        self.do(asyncio.sleep(0.05))  # for transports that are being closed
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -152,6 +167,7 @@ class Wires:
         """A wire that listens on `address` and leads to a port on loopback."""
         self._seed += 1
         wire = Wire(upstream, self._seed)
+        self._wires.append(wire)
         self.do(wire.listen(address))
         return wire
 
@@ -159,9 +175,3 @@ class Wires:
         """Have the thread do something, and wait until it is done."""
         done: Future[None] = asyncio.run_coroutine_threadsafe(what, self._loop)
         done.result(timeout=30)
-
-    async def _end(self) -> None:
-        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
