@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import threading
 from collections.abc import Sequence
 
 import structlog
@@ -13,12 +12,12 @@ from celery.signals import worker_shutting_down
 
 from farm.adapters.connect import connect
 from farm.domain.queues import CPU, GPU_CLASSES
-from farm.errors import FarmError, Unavailable
 from farm.ports import WorkerStatus
 from farm.settings import Settings
 from workers.app import make_worker_app, worker_arguments
 from workers.context import Tools
 from workers.gpu.engine import engine_of
+from workers.loops import Loop
 from workers.runner import Pace, Runner
 from workers.sweeper import Sweeper
 from workers.tasks import register
@@ -63,8 +62,7 @@ class WorkerProcess:
         )
         self.runner = Runner(self.name, connected.farm, self.tools, self.queues, self.pace)
         self._device = ""
-        self._stop = threading.Event()
-        self._alive = threading.Thread(target=self._beat, name="alive", daemon=True)
+        self._alive = Loop("alive", self._beat, settings.heartbeat_s, at_once=True)
         self._sweeper = Sweeper(self.name, connected.farm, settings.sweep_s, offer_after_s=10 * settings.sweep_s)
 
     def run(self) -> None:
@@ -87,32 +85,23 @@ class WorkerProcess:
         try:
             app.worker_main(worker_arguments(self.name, self.queues))
         finally:
-            self._stop.set()
+            self._alive.stop()
             self._sweeper.stop()
             self.runner.heartbeat.stop()
 
     def _beat(self) -> None:
-        ledger = self.runner.farm.ledger
-        while True:
-            held = tuple(f"{lease.job}/{lease.task}" for lease in self.runner.heartbeat.held())
-            status = WorkerStatus(
-                id=self.name,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                queues=self.queues,
-                device=self._device or CPU,
-                seen=0.0,
-                tasks=held,
-                info={"engine": self.settings.engine, "draining": self.runner.draining.is_set()},
-            )
-            try:
-                ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS)
-            except Unavailable as error:
-                log.warning("beat_failed", error=str(error))
-            except FarmError as error:
-                log.error("beat_refused", error=str(error))
-            if self._stop.wait(self.settings.heartbeat_s):
-                return
+        held = tuple(f"{lease.job}/{lease.task}" for lease in self.runner.heartbeat.held())
+        status = WorkerStatus(
+            id=self.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=self.queues,
+            device=self._device or CPU,
+            seen=0.0,
+            tasks=held,
+            info={"engine": self.settings.engine, "draining": self.runner.draining.is_set()},
+        )
+        self.runner.farm.ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS)
 
 
 def expand(queues: Sequence[str], settings: Settings) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from farm.errors import Canceled, FarmError, LeaseLost, OutOfMemory, Rejected, U
 from farm.ports import Ended, Lease, Ledger, Offer
 from farm.service.farm import Farm
 from workers.context import StepResult, Task, Tools
+from workers.loops import Loop
 from workers.pipeline import GpuPipeline
 from workers.steps.registry import run_step
 
@@ -54,9 +55,8 @@ class Heartbeat:
         self._held: dict[str, Lease] = {}
         self._ended: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-        self._thread.start()
+        self._loop = Loop("heartbeat", self._renew, pace.heartbeat)
+        self._loop.start()
 
     def hold(self, lease: Lease) -> None:
         """Keep a lease alive from now on."""
@@ -80,21 +80,15 @@ class Heartbeat:
 
     def stop(self) -> None:
         """End the thread."""
-        self._stop.set()
-        self._thread.join(timeout=self._pace.heartbeat + 1)
+        self._loop.stop(wait_s=self._pace.heartbeat + 1)
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._pace.heartbeat):
-            leases = self.held()
-            if not leases:
-                continue
-            try:
-                answers = self._ledger.renew(leases, self._pace.lease_ttl)
-            except Unavailable as error:
-                log.warning("heartbeat_failed", error=str(error))
-                continue
-            with self._lock:
-                self._ended.update({le.fence: a for le, a in zip(leases, answers, strict=True) if a != "ok"})
+    def _renew(self) -> None:
+        leases = self.held()
+        if not leases:
+            return
+        answers = self._ledger.renew(leases, self._pace.lease_ttl)
+        with self._lock:
+            self._ended.update({le.fence: a for le, a in zip(leases, answers, strict=True) if a != "ok"})
 
 
 def raise_for(answer: str, lease: Lease) -> None:
