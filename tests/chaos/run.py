@@ -5,10 +5,11 @@ Prints what was done to it and what came of it; 1 if a promise was broken, with 
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +59,9 @@ def play(seed: int, seconds: float, lease_s: float, crop_s: float, logs: Path | 
         finally:
             if logs:
                 shutil.copytree(farm.folder / "logs", logs / str(seed), dirs_exist_ok=True)
+        if logs:
+            losses = [asdict(loss) for loss in verdict.losses]
+            (logs / str(seed) / "losses.json").write_text(json.dumps(losses, indent=1))
         return Played(seed, lease_s, run, verdict, verdict.frames.expected // FRAMES)
 
 
@@ -95,11 +99,19 @@ def _figures(played: list[Played]) -> list[tuple[str, list[str]]]:
             "  after, s: median, p95, most",
             *(" ".join(f"{percentile(v.recoveries, p):.1f}" for p in (50, 95, 99)) for v in verdicts),
         ),
+        row(
+            "  of that until the lease was found lost",
+            *(" ".join(f"{percentile(_declared(v), p):.1f}" for p in (50, 95, 99)) for v in verdicts),
+        ),
         row("late commits tried / refused", *(f"{v.commits.tried} / {v.commits.refused}" for v in verdicts)),
         row("  accepted after the task was given away", *(str(len(v.commits.wrong)) for v in verdicts)),
         row("attempts given up, lease lost", *(str(v.commits.noticed) for v in verdicts)),
         row("other broken promises", *(str(len(v.wrong)) for v in verdicts)),
     ]
+
+
+def _declared(verdict: Verdict) -> list[float]:
+    return sorted(loss.declared_s for loss in verdict.losses if loss.lost and loss.declared_s is not None)
 
 
 def main(

@@ -36,6 +36,8 @@ class Loss:
     """That had ended by then."""
     lost: bool = False
     """Its lease ran out; otherwise the worker came back in time, or handed it back."""
+    declared_s: float | None = None
+    """Seconds from the blow until a sweep found that its lease had run out."""
     recovered_s: float | None = None
     """Seconds from the blow to the next claim."""
     over: bool = False
@@ -126,6 +128,7 @@ def _look(loss: Loss, task: TaskStatus) -> None:
     if not ended:
         return  # it is still held, or a Redis that lost its last second knows nothing of it
     loss.lost = ended[0]["outcome"] == "lost"
+    loss.declared_s = max(0.0, float(str(ended[0]["ended"])) - loss.at)
     later = [float(str(attempt["started"])) for attempt in ended[1:]]
     if not loss.lost:
         loss.over = True
