@@ -19,7 +19,11 @@ app = typer.Typer(help="Look at single tasks, and run one in this process.", no_
 
 
 @app.command()
-def get(job_id: str, task_id: str, as_json: AsJson = False) -> None:
+def get(
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)],
+    task_id: Annotated[str, typer.Argument(metavar="TASK", help="Such as detail.3.0: see `farm job tasks JOB`.")],
+    as_json: AsJson = False,
+) -> None:
     """One task of a job: its state and all its attempts."""
     with client() as farm:
         found = farm.http.get(f"/jobs/{job_id}/tasks/{task_id}")

@@ -75,19 +75,6 @@ def sampling_size(crop: tuple[int, int], bbox: tuple[float, float], rule: SizeRu
     return SamplingSize(_rounded(width, rule), _rounded(height, rule), upscale, warnings)
 
 
-def latent_size(size: SamplingSize, factor: int = 8) -> tuple[int, int]:
-    """Width and height of the latent for pixels of `size`, `factor` pixels per latent pixel and side.
-
-    Raises:
-        CropTooSmall: if a side is shorter than `factor`: its latent would be empty.
-    Source:
-        SPEC 6.9.
-    """
-    if min(size.width, size.height) < factor:
-        raise CropTooSmall("sampling size", (size.width, size.height), factor)
-    return size.width // factor, size.height // factor
-
-
 def _scaled(crop: tuple[int, int], upscale: float) -> tuple[int, int]:
     return int(crop[0] * upscale), int(crop[1] * upscale)
 

@@ -17,6 +17,7 @@ from farm.domain.queues import gpu_queue
 from farm.domain.sampling_names import check_names
 from farm.domain.segment import SegsDocument
 from farm.domain.stack import FindModel, embeddings_of, fitting, loras_of, second_model, texts_of
+from farm.domain.step_rules import check_steps
 from farm.errors import Rejected
 
 DEFAULT_CHUNK = {JobType.MASK: 16, JobType.ANIMATEDIFF: 48}
@@ -214,6 +215,7 @@ def _check_segs(name: str, media: Media, document: SegsDocument, clip: Media, sp
 
 def _check_detailer(name: str, detailer: Detailer, request: JobRequest, end: int) -> None:
     check_names(detailer.sampler_name, detailer.scheduler)
+    check_steps(detailer, request.refiner is not None)
     largest = detailer.seed + request.batch_size + detailer.cycle + (end if detailer.seed_mode == "per_frame" else 0)
     if largest + 1024 > MAX_SEED:
         raise Rejected(

@@ -62,6 +62,14 @@ def test_a_function_without_an_adapter_fails(tmp_path: Path) -> None:
     assert len(impact.check_folder(folder).failures) == 1
 
 
+def test_a_parameter_that_no_adapter_hands_on_fails(tmp_path: Path) -> None:
+    case = _case("detailer_00")
+    params = case["params"]
+    assert isinstance(params, dict)
+    folder = _folder_with({**case, "params": {**params, "sam_threshold": 0.9}}, tmp_path)
+    assert "sam_threshold" in impact.check_folder(folder).failures[0]
+
+
 def test_the_last_line_counts_and_the_exit_status_follows_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

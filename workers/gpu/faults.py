@@ -37,16 +37,6 @@ class ContextTooLong(Rejected):
         )
 
 
-class TooManySteps(Rejected):
-    """The schedule would be too long."""
-
-    def __init__(self, steps: int, denoise: float, longest: int) -> None:
-        super().__init__(
-            f"`steps` {steps} at `denoise` {denoise:g} is the end of a schedule of {int(steps / denoise)} steps; at "
-            f"most {longest} are possible. Lower `steps` or raise `denoise`."
-        )
-
-
 @contextmanager
 def memory_errors(doing: str) -> Iterator[None]:
     """Turns torch's out-of-memory errors, of a GPU or of the CPU, into OutOfMemory; `doing` says at what."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from farm.detail.step_plan import Route, Stage, step_plan
+from farm.domain.step_rules import DIVIDES_BY_STEPS, LevelsRepeat, check_length
 from workers.gpu.control import Controls
 from workers.gpu.denoiser import Area, Beside, Context, Denoiser, Guidance, Network, NoiseMask, Prediction, RunModel
-from workers.gpu.faults import TooManySteps
 from workers.gpu.noise import SamplerNoise, Streams, initial_noise, reseeded
 from workers.gpu.samplers.registry import (
     MASK_NOISE_OF_NEXT_SEED,
@@ -23,8 +23,6 @@ from workers.gpu.samplers.registry import (
 from workers.gpu.schedules import schedule
 from workers.gpu.sigmas import SigmaTable
 
-LONGEST_SCHEDULE = 1_000_000
-"""Steps of a full schedule, of which a run takes its part; a guard against a tiny `denoise`."""
 FULL_NOISE = 1e-5
 """How near, relatively, a run's first level must be to the model's largest to count as a start from pure noise."""
 LEAST_LEVEL = 1e-2
@@ -49,8 +47,7 @@ class Sampling:
 
     def stages(self) -> tuple[Stage, ...]:
         """The parts of the schedule, and who runs them. Raises TooManySteps."""
-        if self.steps / self.denoise > LONGEST_SCHEDULE:
-            raise TooManySteps(self.steps, self.denoise, LONGEST_SCHEDULE)
+        check_length(self.steps, self.denoise)
         return step_plan(self.steps, self.denoise, self.refiner_ratio, self.route)
 
 
@@ -122,12 +119,19 @@ class Part:
 
 
 def parts(sampling: Sampling, tables: Sequence[SigmaTable]) -> tuple[Part, ...]:
-    """The stages with their noise levels; `tables` of the base model and, if there is one, of the refiner."""
+    """The stages with their noise levels; `tables` of the base model and, if there is one, of the refiner.
+
+    Raises:
+        UnknownScheduler, TooManySteps, LevelsRepeat.
+    """
     found = []
     for stage in sampling.stages():
         table = tables[0] if stage.model == "base" else tables[1]
         whole = schedule(sampling.scheduler, table, sampling.sampler_name, stage.schedule_steps)
-        found.append(Part(stage, torch.from_numpy(stage.sigmas(whole.numpy())), whole))
+        sigmas = torch.from_numpy(stage.sigmas(whole.numpy()))
+        if sampling.sampler_name in DIVIDES_BY_STEPS and bool((sigmas[:-1] == sigmas[1:]).any()):
+            raise LevelsRepeat(sampling.sampler_name, sampling.scheduler, stage.schedule_steps)
+        found.append(Part(stage, sigmas, whole))
     return tuple(found)
 
 
@@ -152,7 +156,7 @@ def sample(
     Returns:
         Latents of the same shape, before scaling.
     Raises:
-        UnknownSampler, UnknownScheduler, TooManySteps.
+        UnknownSampler, UnknownScheduler, TooManySteps, LevelsRepeat.
     """
     run = sampler(sampling.sampler_name)
     planned = parts(sampling, [painter.table for painter in painters])
@@ -229,7 +233,12 @@ class _StageRun:
             kept = initial_noise(reseeded(self.streams, 1), shape) if name in MASK_NOISE_OF_NEXT_SEED else first
             mask = NoiseMask(self.mask, clean, kept.to(device), self.sampling.differential)
         model = RunModel(self.painter.denoiser(name), sigmas, mask, self.on_step)
-        x = run(model, x, sigmas, SamplerNoise(self.streams, shape, device, self._path_span))
+        try:
+            x = run(model, x, sigmas, SamplerNoise(self.streams, shape, device, self._path_span))
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # torch does not list it
+            # Levels near 0 are told apart in float32, but not what a multistep method makes of them.
+            steps = self.part.stage.schedule_steps
+            raise LevelsRepeat(name, self.sampling.scheduler, steps) from error
         if self.part.stage.result == "x0" and model.reported is not None:
             x = model.reported
         if self.part.stage.restore_outside and self.mask is not None:

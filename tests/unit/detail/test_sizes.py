@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.detail.sizes import SamplingSize, SizeRule, latent_size, sampling_size
+from farm.detail.sizes import SamplingSize, SizeRule, sampling_size
 from farm.errors import CropTooSmall
 
 sides = st.integers(8, 2000)
@@ -68,12 +68,3 @@ def test_max_size_hard_is_a_limit_for_every_crop(width: int, height: int, multip
     rule = SizeRule(384, 1024, size_multiple=multiple, max_size_hard=True)
     size = _size((width, height), (width / 2, height / 2), rule)
     assert max(size.width, size.height) <= 1024
-
-
-def test_a_latent_has_whole_pixels_only() -> None:
-    assert latent_size(SamplingSize(103, 64, 1.0)) == (12, 8)
-
-
-def test_a_size_without_a_latent_pixel_is_refused() -> None:
-    with pytest.raises(CropTooSmall, match="at least 8 px"):
-        latent_size(SamplingSize(100, 7, 1.0))

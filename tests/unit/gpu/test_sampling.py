@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from farm.domain.sampling_names import UnknownSampler
+from farm.domain.sampling_names import SAMPLERS, UnknownSampler
+from farm.domain.step_rules import DIVIDES_BY_STEPS, LEAVES_THE_LAST_STEP, LevelsRepeat, TooManySteps
 from workers.gpu.denoiser import Context, Guidance
-from workers.gpu.faults import TooManySteps
 from workers.gpu.noise import clip_streams, crop_streams, initial_noise
 from workers.gpu.sampling import Painter, Sampling, parts, sample, step_count
 from workers.gpu.sigmas import SigmaTable, betas_of
@@ -147,6 +147,33 @@ def test_at_full_denoise_the_run_starts_as_the_model_was_trained() -> None:
 def test_a_tiny_denoise_is_refused_before_it_fills_the_memory() -> None:
     with pytest.raises(TooManySteps, match="Lower `steps` or raise `denoise`"):
         sample(LATENTS, [_painter()], Sampling("euler", "normal", 10_000, 0.0001), crop_streams([5, 6, 7]))
+
+
+@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"dpm_adaptive"}))
+def test_levels_that_repeat_are_refused_for_the_samplers_that_divide_by_their_distance_and_for_no_others(
+    name: str,
+) -> None:
+    sampling = Sampling(name, "simple", 6, 0.005)
+    if name in DIVIDES_BY_STEPS:
+        with pytest.raises(LevelsRepeat, match=r"1200 steps .* a model has 1000 levels. Lower `steps`"):
+            sample(LATENTS[:1], [_painter()], sampling, crop_streams([5]))
+    else:
+        assert torch.isfinite(sample(LATENTS[:1], [_painter()], sampling, crop_streams([5]))).all()
+
+
+def test_levels_too_near_to_0_for_a_method_are_refused_in_the_same_words() -> None:
+    with pytest.raises(LevelsRepeat, match="'AYS SVD'"):
+        sample(LATENTS[:1], [_painter()], Sampling("uni_pc", "AYS SVD", 20, 0.005), crop_streams([5]))
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_with_one_step_only_those_that_need_two_never_ask_the_model(name: str) -> None:
+    seen: list[Tensor] = []
+    guidance = Guidance(TEXT, TEXT, 1.0)
+    painter = Painter(_spied(seen).network, TABLE, 1.0, guidance, Context(16))
+    sample(LATENTS[:1], [painter], Sampling(name, "sgm_uniform", 1, 1.0), crop_streams([5]))
+    result_is_noise = name in LEAVES_THE_LAST_STEP
+    assert (not seen or name == "dpm_fast") == result_is_noise
 
 
 def test_an_unknown_sampler_is_refused() -> None:
