@@ -45,6 +45,23 @@ local function first_task(id)
   return first
 end
 
+-- The lease that this very call was given, if it was sent before and its answer was lost: else nobody would run that
+-- task until the lease runs out.
+local function given_before()
+  for _, known in ipairs(redis.call('SMEMBERS', worker_key(worker))) do
+    local id, task = string.match(known, '^([^/]*)/(.*)$')
+    local text = redis.call('HGET', key(id, 'rows'), task)
+    if text and string.find(cjson.decode(text).fence or '', '-' .. ARGV[5] .. '-', 1, true) then
+      return { id, task, text }
+    end
+  end
+  return nil
+end
+
+local again = given_before()
+if again then
+  return again
+end
 local best, least = best_job()
 if not best then
   return false
