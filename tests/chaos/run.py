@@ -40,6 +40,11 @@ class Played:
     verdict: Verdict
     jobs: int
 
+    @property
+    def faults(self) -> list[str]:
+        """Promises that were broken."""
+        return self.verdict.faults(self.lease_s)
+
 
 def play(seed: int, seconds: float, lease_s: float, crop_s: float, logs: Path | None) -> Played:
     """One run on a farm of its own; what its processes have said is copied to `logs`."""
@@ -66,7 +71,7 @@ def play(seed: int, seconds: float, lease_s: float, crop_s: float, logs: Path | 
 
 
 def show(played: list[Played]) -> None:
-    """The figures of all runs, side by side."""
+    """The figures of all runs so far, side by side."""
     table = Table(title="Chaos")
     table.add_column("seed")
     for one in played:
@@ -125,12 +130,12 @@ def main(
     played = []
     for number in seed or [1]:
         out.print(f"seed {number}, lease {lease:g} s, {seconds:g} s of blows")
-        played.append(play(number, seconds, lease, crop_seconds, logs))
-    show(played)
-    faults = [(one.seed, fault) for one in played for fault in one.verdict.faults(one.lease_s)]
-    for number, fault in faults:
-        out.print(f"seed {number}: {fault}", markup=False)
-    sys.exit(1 if faults else 0)
+        one = play(number, seconds, lease, crop_seconds, logs)
+        played.append(one)
+        for fault in one.faults:
+            out.print(f"seed {number}: {fault}", markup=False)
+        show(played)
+    sys.exit(1 if any(one.faults for one in played) else 0)
 
 
 if __name__ == "__main__":
