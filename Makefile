@@ -5,7 +5,7 @@ PIP_ARGS ?=
 FRAMES ?= 32
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
-CHAOS_ARGS ?= --seed 1 --seed 2 --seconds 90
+CHAOS_ARGS ?= --seed 1 --seed 2 --seconds 75
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -48,7 +48,7 @@ bench: setup
 bench-gpu: setup
 	$(BIN)/python -m tests.bench.engine $(BENCH_ARGS)
 
-# About five minutes: two farms, hurt for a minute and a half each. CHAOS_ARGS="--seed 7 --seconds 600" for another.
+# About five minutes: two farms, hurt for a minute and a quarter each. CHAOS_ARGS="--seed 7 --seconds 600" for another.
 chaos: setup
 	$(BIN)/python -m tests.chaos.run $(CHAOS_ARGS)
 

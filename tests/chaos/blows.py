@@ -8,13 +8,12 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import redis
 
 from farm.domain.queues import QUEUES
 from farm.ports import Offer, TaskFilter
-from tests.chaos.crew import Crew, Man
+from tests.chaos.crew import Crew, Man, Spared
 from tests.chaos.hosts import Host
 from tests.chaos.watch import Watch
 from tests.chaos.wire import FAIR, Weather
@@ -103,8 +102,9 @@ def end_worker(arm: Arm) -> str:
 def hurt_sweeper(arm: Arm) -> str:
     """The worker that is elected to sweep."""
     man = arm.crew.named(arm.watch.elected())
-    if man is None:
-        return "nobody sweeps just now"
+    arm.crew.one(arm.lot)
+    if man is None or not man.serves:
+        raise Spared
     if arm.lot.random() < 0.5:
         arm.watch.struck(man.name, "killed")
         arm.crew.kill(man)
@@ -154,8 +154,7 @@ def cut_redis(arm: Arm) -> str:
 
 def forgetful_redis(arm: Arm) -> str:
     """A power cut: what it told its disk in the last second is lost; then `farm job recover --all`."""
-    folder = Path(arm.farm.folder) / "redis" / "appendonlydir"
-    sizes = {path: path.stat().st_size for path in folder.glob("*.incr.aof")}
+    sizes = {path: path.stat().st_size for path in (arm.farm.folder / "redis").rglob("*.incr.aof")}
     time.sleep(1.0)
     arm.farm.redis.stop(0.0)
     lost = 0
@@ -202,7 +201,7 @@ def reset_host(arm: Arm) -> str:
 
 def cut_off_host(arm: Arm) -> str:
     """Its cable is pulled, and put back."""
-    host: Host = arm.lot.choice(arm.crew.hosts)
+    host = arm.crew.one(arm.lot).host
     seconds = arm.some_leases()
     for man in _on(arm, host):
         arm.watch.struck(man.name, "cut off")
@@ -242,9 +241,8 @@ def delay_messages(arm: Arm) -> str:
         while time.monotonic() < end:
             for queue in QUEUES:
                 name = f"farm:celery:{queue}"
-                while (message := client.rpop(name)) is not None:
-                    assert isinstance(message, bytes)
-                    held.append((name, message))
+                found = client.rpop(name, 1000)
+                held += [(name, message) for message in found or () if isinstance(message, bytes)]
             time.sleep(0.001)
 
     def give_back() -> None:
@@ -282,7 +280,7 @@ BLOWS = (
     Blow("API killed or stopped", 2, True, hurt_api),
     Blow("Redis stopped or killed", 2, True, restart_redis),
     Blow("Redis hangs", 1, True, freeze_redis),
-    Blow("Redis lost its last second", 1, True, forgetful_redis),
+    Blow("Redis lost its last second", 2, True, forgetful_redis),
     Blow("all connections to Redis cut", 1, True, cut_redis),
     Blow("store stopped or killed", 1, True, restart_store),
     Blow("host cut off", 5, True, cut_off_host),

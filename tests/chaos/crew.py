@@ -23,6 +23,8 @@ class Man:
 
     process: Process
     host: Host
+    began: bool = False
+    """Whether it was seen to serve: on a busy machine a worker takes many seconds to come up."""
     told: bool = False
     """To end, or to stop before its next commit: it is not struck in another way meanwhile."""
 
@@ -35,6 +37,16 @@ class Man:
     def stopped(self) -> bool:
         """Whether a SIGSTOP holds it now."""
         return _state(self.process.pid) == "T"
+
+    @property
+    def serves(self) -> bool:
+        """Whether it has come up, and nothing is done to it or its host."""
+        self.began = self.began or "worker_started" in self.process.log.read_text(errors="replace")
+        return self.began and not (self.told or self.stopped or self.host.is_cut_off)
+
+
+class Spared(Exception):
+    """A blow is left out: it would hit the last worker that serves."""
 
 
 @dataclass
@@ -57,9 +69,11 @@ class Crew:
         self.api = self._new_api()
 
     def one(self, lot: random.Random) -> Man:
-        """Any worker that nothing is done to yet."""
-        free = [man for man in self.men if not man.told and not man.stopped]
-        return lot.choice(free or self.men)
+        """Any worker that serves, if there is another one. Raises Spared."""
+        able = [man for man in self.men if man.serves]
+        if len(able) < 2:
+            raise Spared
+        return lot.choice(able)
 
     def named(self, name: str) -> Man | None:
         """The worker of this name, if it is counted on."""

@@ -111,6 +111,7 @@ class Host:
         self.name = name
         self.network = network
         self.clock = clock
+        self.is_cut_off = False
         self._farm = farm
         self._wires = wires
         address = network.address if network else LOOPBACK
@@ -138,6 +139,7 @@ class Host:
 
     def cut_off(self) -> None:
         """From now on nothing leaves it and nothing comes in; nobody is told."""
+        self.is_cut_off = True
         if self.network:
             self.network.plug(False)
         else:
@@ -145,6 +147,7 @@ class Host:
 
     def come_back(self) -> None:
         """End of `cut_off`."""
+        self.is_cut_off = False
         if self.network:
             self.network.plug(True)
         else:

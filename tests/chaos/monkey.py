@@ -16,7 +16,7 @@ from farm.domain.state import JOB_ENDED
 from farm.errors import Unavailable
 from tests.chaos import verdict
 from tests.chaos.blows import BLOWS, Arm, Blow
-from tests.chaos.crew import Crew
+from tests.chaos.crew import Crew, Spared
 from tests.chaos.hosts import Clock, Host, clock_shim, networks
 from tests.chaos.load import Load, job_request
 from tests.chaos.verdict import Frames, Verdict
@@ -63,7 +63,11 @@ class Monkey:
         while time.monotonic() < end:
             self._wait(self._arm.between(CALM_S))
             (blow,) = self._arm.lot.choices(self._blows, [blow.weight for blow in self._blows])
-            self._tell(f"{blow.name}: {blow.strike(self._arm)}")
+            try:
+                done = blow.strike(self._arm)
+            except Spared:
+                continue
+            self._tell(f"{blow.name}: {done}")
             self.struck[blow.name] += 1
         self.peace()
 
