@@ -25,7 +25,7 @@ STORM_S = (1.0, 5.0)
 """Seconds of bad weather between a host and the store, and for which messages are held back."""
 SHIFT_S = (-600.0, 600.0)
 """Seconds by which a host's clock may be wrong: S3 refuses signatures that are off by more than 15 minutes."""
-LEASES = (0.2, 2.5)
+LEASES = (0.2, 1.6)
 """For how many leases a worker is stopped or a host cut off: some wake in time, some too late."""
 WEATHERS = {
     "answers 503": Weather(errors=0.4),
