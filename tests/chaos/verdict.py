@@ -168,13 +168,13 @@ def steps_of(farm: FarmUnderTest, jobs: Sequence[str]) -> tuple[int, int]:
 
 def commits(said: Sequence[Mapping[str, Any]], losses: Sequence[Loss]) -> Commits:
     """What became of the late commits."""
-    lost = {(loss.job, loss.task, loss.worker) for loss in losses if loss.lost}
+    lost = {loss.fence for loss in losses if loss.lost}
     late = [event for event in said if event.get("event") == "late_commit"]
     accepted = [event for event in late if event["accepted"]]
     return Commits(
         tried=len(late),
         refused=len(late) - len(accepted),
-        wrong=tuple(f"{e['log']} {e['task']}" for e in accepted if (e["job"], e["task"], e["log"]) in lost),
+        wrong=tuple(f"{e['log']} {e['task']}" for e in accepted if e["fence"] in lost),
         noticed=sum(e.get("event") == "attempt_ended" and e.get("outcome") == "superseded" for e in said),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Mapping
@@ -34,6 +35,8 @@ class Loss:
     """When, seconds since 1970."""
     attempts: int
     """That had ended by then."""
+    fence: str = ""
+    """Of the lease."""
     lost: bool = False
     """Its lease ran out; otherwise the worker came back in time, or handed it back."""
     declared_s: float | None = None
@@ -68,13 +71,16 @@ class Watch:
         self._redis.close()
 
     def struck(self, worker: str, blow: str) -> None:
-        """Called right before a worker is struck: what it holds now is followed from here on."""
-        with suppress(Unavailable, NotFound, redis.RedisError):
+        """Called right before a worker is struck: what it holds now is followed from here on, from the first blow."""
+        # What ends in this very moment has no row, or no fence, any more.
+        with suppress(Unavailable, NotFound, redis.RedisError, ValueError, KeyError):
             for member in self._redis.smembers(f"{PREFIX}leases-of:{worker}"):
                 job, task = str(member).split("/", 1)
+                fence = json.loads(str(self._redis.hget(f"{PREFIX}{{{job}}}:rows", task)))["fence"]
                 attempts = len(self._ledger.task(job, task).history)
                 with self._lock:
-                    self.losses.append(Loss(job, task, worker, blow, time.time(), attempts))
+                    if fence not in {loss.fence for loss in self.losses}:
+                        self.losses.append(Loss(job, task, worker, blow, time.time(), attempts, fence))
 
     def elected(self) -> str:
         """The worker that sweeps; "" if nobody does."""

@@ -21,7 +21,7 @@ from tests.chaos.verdict import Commits, Frames, Verdict, commits, percentile
 from tests.chaos.watch import Loss
 from tests.chaos.wire import FAIR, Weather, Wire, Wires
 
-LOSS = Loss("job", "detail.0.0", "w1", "killed", at=0.0, attempts=0)
+LOSS = Loss("job", "detail.0.0", "w1", "killed", at=0.0, attempts=0, fence="a-1")
 
 
 class _Echo(socketserver.BaseRequestHandler):
@@ -168,10 +168,11 @@ def test_a_verdict_names_every_promise_that_was_broken() -> None:
 
 
 def test_a_late_commit_is_wrong_only_where_the_task_was_given_to_another() -> None:
-    late = {"event": "late_commit", "log": "w1", "job": "job", "task": "detail.0.0"}
+    late = {"event": "late_commit", "log": "w1", "job": "job", "task": "detail.0.0", "fence": "a-1"}
     lost = [replace(LOSS, lost=True)]
     assert commits([{**late, "accepted": False}], lost).wrong == ()
     assert commits([{**late, "accepted": True}], []).wrong == ()
+    assert commits([{**late, "fence": "a-2", "accepted": True}], lost).wrong == ()
     assert commits([{**late, "accepted": True}], lost).wrong == ("w1 detail.0.0",)
 
 
