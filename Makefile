@@ -42,7 +42,7 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	$(BIN)/python -m tests.bench.farm_dispatch
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 # The engine: full-size models on a GPU; without one, tiny ones on the CPU.
 bench-gpu: setup

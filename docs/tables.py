@@ -15,6 +15,7 @@ from farm.domain.control import ConditioningRequest, ControlRequest, ImagePrompt
 from farm.domain.detailer import MAX_SEED, TYPE_DEFAULTS, Detailer, JobType
 from farm.domain.hooks import KINDS
 from farm.domain.job import InputRequest, JobRequest, MotionLoraRequest, SegmentRequest
+from farm.domain.keyframes import Keyframes
 from farm.domain.sampling_names import SAMPLERS, SCHEDULERS
 from farm.settings import Settings
 
@@ -40,6 +41,11 @@ ATTACHMENTS: dict[str, type[BaseModel]] = {
     "image_prompts": ImagePromptRequest,
     "conditionings": ConditioningRequest,
 }
+
+KEYFRAMES_HEAD = """Each a list of pairs, `[[1, 0.3], [120, 0.6]]`: a frame number as the clip's pictures count
+(a video's first frame is 1) and the value there; the ranges are the parameters' own. What lies between:
+[Steering](steering.md).
+"""
 
 HOOKS_HEAD = """`hooks` is a list of objects, applied in its order; each says its `kind`:
 `--hooks '[{"kind": "denoise_schedule", "target_denoise": 0.2}]'` on the command line. Filters choose and order segments
@@ -89,6 +95,9 @@ def parameters_page() -> str:
         *(_attachment(name, kind) for name, kind in ATTACHMENTS.items()),
         "\n## Of each of its `motion_loras`\n",
         _table("field", MotionLoraRequest.model_fields),
+        "\n## Of `keyframes`\n",
+        KEYFRAMES_HEAD,
+        _table("field", Keyframes.model_fields),
         "\n## Hooks\n",
         HOOKS_HEAD,
         *(_hook(kind) for kind in KINDS),

@@ -135,14 +135,17 @@ class Ledger(Protocol):
     def chunk_states(self, job: str, chunks: Sequence[int]) -> dict[int, str]:
         """`open`, `done` or `failed` of each; chunks never opened are left out."""
 
-    def drop(self, job: str, chunk: int) -> None:
-        """Forget the rows of a chunk that ended well; its counts stay."""
+    def drop(self, job: str, chunks: Sequence[int], tasks: Sequence[str] = ()) -> None:
+        """Forget the rows of those chunks that ended well, and of those tasks that are completed; counts stay."""
 
     def beat(self, worker: WorkerStatus, ttl_s: float) -> None:
         """A worker's sign of life; it is gone `ttl_s` after its last."""
 
     def workers(self) -> tuple[WorkerStatus, ...]:
         """Those alive."""
+
+    def alive(self) -> int:
+        """How many workers are alive; costs the same for any number."""
 
     def remember(self, key: str, value: str, ttl_s: float) -> str:
         """Keep `value` under `key` if there is none yet; the value that is kept (idempotency keys, elections)."""

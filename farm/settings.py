@@ -95,7 +95,8 @@ class Settings(BaseSettings):
     """`fake` makes deterministic pixels without a model, to try out a farm."""
 
     fake_seconds: Annotated[float, Field(ge=0, le=600)] = 0
-    """Seconds per crop that the `fake` engine takes, so that a farm can be watched, or disturbed, at work."""
+    """Seconds per crop (one segment of one frame) that the `fake` engine takes: it stands for a GPU of that speed, so
+    that a farm can be measured, watched, or disturbed, at work."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: the GPU if torch sees one."""
@@ -130,13 +131,17 @@ class Settings(BaseSettings):
     backoff_s: Annotated[float, Field(ge=0, le=600)] = 2
     """Seconds before the second try; doubled for each one after it."""
 
-    window_chunks: Annotated[int, Field(ge=3, le=256)] = 4
+    window_chunks: Annotated[int, Field(ge=3, le=256)] | None = None
     """Chunks of one job in flight. At least 3, since a paste waits for its neighbors; more means more Redis memory and
-    a slower pause, fewer lets workers idle at the window's end."""
+    a slower pause, fewer lets workers idle at the window's end. Not set: two for each live worker, 4 to 256."""
 
     claim_slice_s: Annotated[float, Field(ge=0, le=600)] = 60
     """Seconds for which one message keeps a worker claiming. Short against the broker's visibility timeout of an hour,
     long against a message's way."""
+
+    claim_ahead: Annotated[int, Field(ge=0, le=16)] | None = None
+    """Detail tasks that a worker claims and loads while its engine is at work. Not set: 2 on a GPU; 0 on a CPU, where
+    loading would slow the engine down."""
 
     # --- limits ---
 

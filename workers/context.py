@@ -20,14 +20,19 @@ from farm.errors import NotFound
 from farm.ports import Blobs, NewTask
 from farm.service.documents import Documents
 from workers.pictures_cache import PictureCache
+from workers.speed import Speed
 
 if TYPE_CHECKING:
     from workers.gpu.engine import Engine
 
 _T = TypeVar("_T")
 
-KEPT_OBJECTS = 12
-"""Objects (plans, packs of masks and patches) that a worker keeps in memory."""
+KEPT_OBJECTS = 64
+"""Objects (plans, packs of masks and patches) that a worker keeps in memory: a paste reads a pack per segment for each
+frame."""
+KEPT_BYTES = 64 * 1024 * 1024
+"""Stored bytes of objects above which only `KEPT_LARGE` are kept."""
+KEPT_LARGE = 12
 
 
 @dataclass(frozen=True)
@@ -65,22 +70,27 @@ class Tools:
         open_engine: Callable[[], Engine],
         max_pixels: int,
         cache_bytes: int | None = None,
+        documents: Documents | None = None,
     ) -> None:
         """
         Args:
             cache: folder for downloaded models and videos.
             max_pixels: largest picture that is decoded, in pixels.
             cache_bytes: of models to keep in the cache; None: no limit.
+            documents: those that this process keeps already; None: its own.
         """
         self.blobs = blobs
-        self.documents = Documents(blobs)
+        self.documents = documents or Documents(blobs)
         self.cache = cache
         self.max_pixels = max_pixels
         self.pictures = PictureCache(blobs, max_pixels)
+        self.speed = Speed()
         self.models = ModelDisk(cache / "models", blobs, cache_bytes)
         self._open_engine = open_engine
         self._engine: Engine | None = None
-        self._objects: OrderedDict[str, Any] = OrderedDict()
+        self._objects: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+        """Name -> the object and its stored bytes, the latest last."""
+        self._object_bytes = 0
         self._lock = threading.Lock()
         self._engine_lock = threading.Lock()
 
@@ -120,18 +130,24 @@ class Tools:
         with self._lock:
             if name in self._objects:
                 self._objects.move_to_end(name)
-                return self._objects[name]  # type: ignore[no-any-return]  # one parser per name
-        value = parse(self.blobs.get(name))
+                return self._objects[name][0]  # type: ignore[no-any-return]  # one parser per name
+        data = self.blobs.get(name)
+        value = parse(data)
         with self._lock:
-            self._objects[name] = value
-            while len(self._objects) > KEPT_OBJECTS:
-                self._objects.popitem(last=False)
+            self._forget(name)
+            self._objects[name] = (value, len(data))
+            self._object_bytes += len(data)
+            while len(self._objects) > (KEPT_OBJECTS if self._object_bytes <= KEPT_BYTES else KEPT_LARGE):
+                self._object_bytes -= self._objects.popitem(last=False)[1][1]
         return value
 
     def forget(self, name: str) -> None:
         """Drop an object that was written anew."""
         with self._lock:
-            self._objects.pop(name, None)
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        self._object_bytes -= self._objects.pop(name, (None, 0))[1]
 
     def json(self, name: str) -> dict[str, Any]:
         """A JSON document, not kept. Raises NotFound."""

@@ -16,6 +16,9 @@ from farm.ports import Blobs
 
 CACHE_BYTES = 256 * 1024 * 1024
 """Memory for decoded pictures, per process."""
+KEPT_PICTURES = 512
+"""Decoded pictures that are kept, however small: a chunk of an `animatediff` job with a mask per frame for each of a
+few segments."""
 READERS = 4
 """Threads that download and decode ahead."""
 
@@ -27,6 +30,7 @@ class PictureCache:
         self._blobs = blobs
         self._max_pixels = max_pixels
         self._kept: OrderedDict[str, NDArray[np.uint8]] = OrderedDict()
+        self._written: OrderedDict[str, None] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -47,10 +51,17 @@ class PictureCache:
             return dict(zip(wanted, pool.map(self.read, wanted), strict=True))
 
     def write(self, pixels: NDArray[np.uint8]) -> str:
-        """Store a frame unless it is there; its digest."""
+        """Store a frame; its digest. One that this process has just stored, as a mask that stands still, is not stored
+        again; to ask for every other one would cost as much as to store it."""
         name = digest(pixels)
-        if not self._blobs.exists(keys.frame(name)):
+        with self._lock:
+            known = name in self._written
+        if not known:
             self._blobs.put(keys.frame(name), encode_png(pixels), "image/png")
+            with self._lock:
+                self._written[name] = None
+                while len(self._written) > KEPT_PICTURES:
+                    self._written.popitem(last=False)
         return name
 
     def _keep(self, name: str, pixels: NDArray[np.uint8]) -> None:
@@ -58,6 +69,6 @@ class PictureCache:
             if name not in self._kept:
                 self._kept[name] = pixels
                 self._bytes += pixels.nbytes
-            while self._bytes > CACHE_BYTES and len(self._kept) > 1:
+            while len(self._kept) > (1 if self._bytes > CACHE_BYTES else KEPT_PICTURES):
                 _, old = self._kept.popitem(last=False)
                 self._bytes -= old.nbytes

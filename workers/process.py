@@ -11,6 +11,7 @@ import structlog
 from celery.signals import worker_shutting_down
 
 from farm.adapters.connect import connect
+from farm.domain.chunk_length import SPEED
 from farm.domain.queues import CPU, GPU_CLASSES
 from farm.ports import WorkerStatus
 from farm.settings import Settings
@@ -51,6 +52,7 @@ class WorkerProcess:
             lambda: engine_of(settings),
             settings.max_pixels,
             settings.cache_bytes(),
+            connected.farm.documents,
         )
         on_gpu = any(queue.startswith("gpu") for queue in self.queues) and not _on_cpu(settings)
         self.pace = Pace(
@@ -58,7 +60,7 @@ class WorkerProcess:
             settings.heartbeat_s,
             settings.claim_slice_s,
             settings.backoff_s,
-            claim_ahead=2 if on_gpu else 0,
+            claim_ahead=(2 if on_gpu else 0) if settings.claim_ahead is None else settings.claim_ahead,
         )
         self.runner = Runner(self.name, connected.farm, self.tools, self.queues, self.pace)
         self._device = ""
@@ -82,6 +84,7 @@ class WorkerProcess:
         if CPU in self.queues:
             self._sweeper.start()
         log.info("worker_started", worker=self.name, queues=self.queues, device=self._device or CPU)
+        self.runner.look()
         try:
             app.worker_main(worker_arguments(self.name, self.queues))
         finally:
@@ -99,7 +102,11 @@ class WorkerProcess:
             device=self._device or CPU,
             seen=0.0,
             tasks=held,
-            info={"engine": self.settings.engine, "draining": self.runner.draining.is_set()},
+            info={
+                "engine": self.settings.engine,
+                "draining": self.runner.draining.is_set(),
+                SPEED: round(self.tools.speed.per_s),
+            },
         )
         self.runner.farm.ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS)
 

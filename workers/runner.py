@@ -22,6 +22,7 @@ from farm.service.farm import Farm
 from workers.context import StepResult, Task, Tools
 from workers.loops import Loop
 from workers.pipeline import GpuPipeline
+from workers.progress import Progress
 from workers.steps.registry import run_step
 
 log = structlog.get_logger()
@@ -114,16 +115,33 @@ class Runner:
         self._pipeline = GpuPipeline(self)
 
     def serve(self, offer: Offer | None) -> int:
-        """Claim and run until nothing is ready or the slice is over; the number of tasks that were run."""
+        """Claim and run until nothing is ready or the slice is over; the number of tasks that were run.
+
+        After a slice that was used up there may be more: it is offered again, so that who is idle goes on with it.
+        """
         until = time.monotonic() + self.pace.claim_slice
-        count = 0
+        count, lease = 0, None
         while not self.draining.is_set() and (count == 0 or time.monotonic() < until):
             lease = self.claim(offer)
             if lease is None:
-                break
+                return count
             offer = None
             count += self._pipeline.run(lease, until) if lease.kind == "detail" else self.run(lease)
+        left = offer if lease is None else Offer(lease.job, lease.task, lease.kind, lease.queue)
+        if left is not None:
+            self._offer(left)
         return count
+
+    def look(self) -> None:
+        """Have somebody, most likely this worker, look for tasks of its queues: for a worker that was just started,
+        since what is ready may have been offered before."""
+        self._offer(*(Offer("", "", "detail", queue) for queue in self.queues))
+
+    def _offer(self, *offers: Offer) -> None:
+        try:
+            self.farm.offer(offers)
+        except Unavailable as error:
+            log.warning("left_to_the_sweeper", error=str(error))
 
     def claim(self, prefer: Offer | None = None) -> Lease | None:
         """The best ready task of this worker's queues, kept alive from now on."""
@@ -155,9 +173,11 @@ class Runner:
     def task(self, lease: Lease) -> Task:
         """A lease as a step sees it."""
 
+        report = Progress(lambda step, steps: raise_for(self.farm.ledger.progress(lease, step, steps), lease))
+
         def progress(step: int, steps: int) -> None:
             self.heartbeat.check(lease)
-            raise_for(self.farm.ledger.progress(lease, step, steps), lease)
+            report(step, steps)
 
         return Task(
             job=self.farm.document(lease.job),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from celery import Celery
 from kombu.entity import Exchange
@@ -22,6 +25,14 @@ KEY_PREFIX = "farm:celery:"
 
 PUBLISH_TIMEOUT_S = 10
 """Seconds after which a half-open connection is given up by whoever publishes."""
+
+WAITING_MAX = 1000
+"""Messages that wait in a queue before no more are sent, where nobody is alive to read them."""
+WAITING_SPARE = 16
+"""Messages that may wait in a queue besides two for each worker that is alive. Any message makes a worker claim the
+best task there is, again and again for a minute: more messages than idle workers only fill Redis, and cost time."""
+ROOM_S = 1.0
+"""Seconds after which a sender looks again how many messages wait, and how many workers there are."""
 
 _UNREACHABLE = (OperationalError, BatchPublishError, RedisError)
 """What kombu, its batches and the client beneath raise."""
@@ -84,14 +95,32 @@ def make_app(redis_url: str) -> Celery:
     return app
 
 
+@dataclass
+class _Room:
+    """How many messages a queue takes, as far as this process knows."""
+
+    left: int
+    until: float
+    """When to look again, by the process's clock."""
+
+
 class CeleryQueue:
     """Sends offers as Celery messages."""
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, alive: Callable[[], int] | None = None) -> None:
+        """
+        Args:
+            alive: how many workers there are; None: nobody knows.
+        """
         self._app = app
+        self._alive = alive or (lambda: 0)
+        self._rooms: dict[str, _Room] = {}
+        self._limit = WAITING_MAX
+        self._counted = float("-inf")
 
     def send(self, offers: Sequence[Offer]) -> None:
-        """Send each offer to its queue, by the name of its task: the sender needs no code of the workers.
+        """Send each offer to its queue, by the name of its task: the sender needs no code of the workers. Where
+        enough messages wait already, it is left out: who takes one of those finds this task too.
 
         An offer that is lost is offered again by the sweeper, one that arrives twice does no harm; so what became of a
         half-sent batch is not looked into.
@@ -120,9 +149,35 @@ class CeleryQueue:
     def _send_all(self, offers: Sequence[Offer]) -> None:
         # One round trip for hundreds of messages: four times as fast as one each, and an API far away from its Redis
         # does not wait for each.
-        with self._app.producer_or_acquire() as producer, producer.batch():
-            for offer in offers:
-                self._send(offer, producer)
+        with self._app.producer_or_acquire() as producer:
+            taken = self._taken(offers, producer)
+            if taken:
+                with producer.batch():
+                    for offer in taken:
+                        self._send(offer, producer)
+
+    def _taken(self, offers: Sequence[Offer], producer: Any) -> list[Offer]:  # noqa: ANN401 - kombu is untyped
+        """The offers for which there is room in their queues; they are counted then."""
+        found: list[Offer] = []
+        for queue in dict.fromkeys(offer.queue for offer in offers):
+            meant = [offer for offer in offers if offer.queue == queue]
+            room = self._rooms.get(queue)
+            # That there is no room is never believed without a look: the messages may just have been taken by workers
+            # that found nothing.
+            if room is None or room.left < len(meant) or time.monotonic() >= room.until:
+                waiting = producer.channel.queue_declare(queue).message_count
+                room = self._rooms[queue] = _Room(self._most() - waiting, time.monotonic() + ROOM_S)
+            found += meant[: max(0, room.left)]
+            room.left -= len(meant)
+        return found
+
+    def _most(self) -> int:
+        """Messages that may wait in a queue."""
+        if time.monotonic() >= self._counted:
+            alive = self._alive()
+            self._limit = min(WAITING_MAX, WAITING_SPARE + 2 * alive) if alive else WAITING_MAX
+            self._counted = time.monotonic() + ROOM_S
+        return self._limit
 
     def _send(self, offer: Offer, producer: object) -> None:
         self._app.send_task(

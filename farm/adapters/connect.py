@@ -35,7 +35,7 @@ def connect(settings: Settings, patience_s: float = 0.0) -> Connected:
     redis_url = settings.require_redis_url()
     blobs = open_store(settings.store_uri(), settings)
     ledger = RedisLedger(redis_url, patience_s=patience_s)
-    queue = CeleryQueue(make_app(redis_url))
+    queue = CeleryQueue(make_app(redis_url), ledger.alive)
     farm = Farm(
         blobs,
         ledger,

@@ -14,7 +14,7 @@ from farm.adapters.ledger_rules import (
 )
 from farm.adapters.memory_decisions import act, retry
 from farm.adapters.memory_moves import Change
-from farm.adapters.memory_rows import CANCELING, GOOD, LISTED, MemoryJob, Row
+from farm.adapters.memory_rows import CANCELING, LISTED, MemoryJob, Row
 from farm.adapters.memory_views import MemoryViews
 from farm.domain.state import JobState, Outcome, TaskState
 from farm.ports import (
@@ -234,18 +234,16 @@ class MemoryLedger(MemoryViews):
         with self._lock:
             return retry(self._job(job), which, in_words("retry", reason, actor), self._line(), self._now())
 
-    def drop(self, job: str, chunk: int) -> None:
-        """Forget the rows of a chunk that is done, if all of its tasks ended well."""
+    def drop(self, job: str, chunks: Sequence[int], tasks: Sequence[str] = ()) -> None:
+        """Forget the rows of chunks that are done, if all of their tasks ended well, and of tasks that did."""
         with self._lock:
             found = self._jobs.get(job)
-            if found is None or chunk not in found.done:
+            if found is None:
                 return
-            rows = [row for row in found.rows.values() if row.new.chunk == chunk]
-            if any(row.state not in GOOD for row in rows):
-                return
-            for row in rows:
-                del found.rows[row.new.id]
-                found.dependents.pop(row.new.id, None)
+            for chunk in found.done.intersection(chunks):
+                found.drop([row for row in found.rows.values() if row.new.chunk == chunk])
+            for name in tasks:
+                found.drop([found.rows[name]] if name in found.rows else [])
 
     def forget(self, job: str) -> None:
         """Remove a job."""

@@ -1,7 +1,7 @@
 """What the ledger in memory keeps: jobs and the rows of their tasks."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from farm.adapters.ledger_rules import BARRIER, job_order
@@ -147,6 +147,13 @@ class MemoryJob:
     def over(self) -> bool:
         """Whether the job has ended."""
         return self.state in JOB_ENDED
+
+    def drop(self, rows: Sequence[Row]) -> None:
+        """Forget rows, if all of them ended well."""
+        if all(row.state in GOOD for row in rows):
+            for row in rows:
+                del self.rows[row.new.id]
+                self.dependents.pop(row.new.id, None)
 
     def count_contiguous(self) -> None:
         """Take in whole chunks as far as they follow without a gap."""

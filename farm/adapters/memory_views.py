@@ -102,6 +102,11 @@ class MemoryViews:
             alive = sorted((name, worker) for name, (worker, until) in self._workers.items() if until > now)
             return tuple(replace(worker, tasks=self._leases(name)) for name, worker in alive)
 
+    def alive(self) -> int:
+        """How many workers are alive."""
+        with self._lock:
+            return sum(until > self._now() for _, until in self._workers.values())
+
     def _leases(self, worker: str) -> tuple[str, ...]:
         rows = ((job.facts.id, row) for job in self._jobs.values() for row in job.rows.values())
         return tuple(sorted(f"{job}/{row.new.id}" for job, row in rows if row.expires and row.worker == worker))

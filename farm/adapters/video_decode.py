@@ -118,7 +118,7 @@ class _Run:
         self, container: InputContainer, stream: VideoStream, last: int
     ) -> Iterator[tuple[int, VideoFrame | None]]:
         """(packet, its frame) as the decoder gives them; (packet, None) for a packet that it could not take."""
-        packets = {int(time): packet for packet, time in enumerate(self.index.pts)}
+        packets = {int(time): packet for packet, time in enumerate(self.index.pts[self.begin : last + 1], self.begin)}
         for number, packet in _from(container, stream, self.index, self.begin):
             if number > last:
                 break

@@ -107,7 +107,7 @@ def join(parts: Sequence[Path], source: Path | None, out: Path, first: int = 0) 
     with opened(parts[0]) as (_, template), _writing(out) as target:
         rate = index_of(parts[0]).info.fps
         stream = target.add_stream_from_template(template)
-        times = _Times(source, rate, first, sum(index_of(part).info.frames for part in parts))
+        times = _Times(source, rate, first, sum(map(_frames_of, parts)))
         stream.time_base = times.unit
         stream.codec_context.framerate = rate
         with sound_of(source, target, Span(times.begin, times.end)) as sound:
@@ -150,6 +150,11 @@ def _pictures(
                     packet.duration = times.starts[number + 1] - times.starts[number]
                     yield packet.pts * times.unit, 0, packet
                     number += 1
+
+
+def _frames_of(part: Path) -> int:
+    with opened(part) as (container, stream):
+        return sum(1 for packet in container.demux(stream) if packet.size)
 
 
 def _kind(stream: VideoStream) -> tuple[object, ...]:

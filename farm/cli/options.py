@@ -79,12 +79,16 @@ def _parameter(group: OptionGroup, name: str) -> inspect.Parameter:
 
 
 def _plain(annotation: Any) -> Any:  # noqa: ANN401 - annotations have no common type
-    """The type that the command line parses: optional ones bare, lists of names as text with commas."""
+    """The type that the command line parses: optional ones bare, what may be of several kinds as text, lists of names
+    as text with commas, models as JSON."""
     if get_origin(annotation) in (Union, types.UnionType):
-        return next(_plain(part) for part in get_args(annotation) if part is not type(None))
+        kinds = [_plain(part) for part in get_args(annotation) if part is not type(None)]
+        return kinds[0] if len(kinds) == 1 else str
     if get_origin(annotation) is Annotated:
         return _plain(get_args(annotation)[0])
     if get_origin(annotation) is tuple:
+        return str
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return str
     if get_origin(annotation) in (Literal, list) or isinstance(annotation, type):
         return annotation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +15,8 @@ from farm.cli.options import Given, OptionGroup
 from farm.domain.detailer import Detailer
 from farm.domain.job import InputRequest, JobRequest
 from farm.errors import Rejected
+
+_T = TypeVar("_T", list[Any], dict[str, Any])
 
 Source = Annotated[
     str | None,
@@ -81,9 +83,14 @@ def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detail
         job = {**job, "outputs": _separated(job["outputs"])}
     if "loras" in detailer:
         detailer = {**detailer, "loras": _separated(detailer["loras"])}
+    if str(job.get("chunk", "")).isdigit():
+        job = {**job, "chunk": int(job["chunk"])}
     draft.update({name: str(value) if name == "type" else value for name, value in job.items()})
     if "hooks" in detailer:
-        detailer = {**detailer, "hooks": _listed("--hooks", detailer["hooks"])}
+        detailer = {**detailer, "hooks": _json("--hooks", detailer["hooks"], list, '[{"kind": ...}]')}
+    if "keyframes" in detailer:
+        example = '{"denoise": [[1, 0.3], [120, 0.6]]}'
+        detailer = {**detailer, "keyframes": _json("--keyframes", detailer["keyframes"], dict, example)}
     if detailer:
         draft["detailer"] = {**draft.get("detailer", {}), **detailer}
     for text in typed.assign:
@@ -91,13 +98,14 @@ def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detail
     return draft
 
 
-def _listed(option: str, text: str) -> list[Any]:
+def _json(option: str, text: str, kind: type[_T], example: str) -> _T:
+    what = "list" if kind is list else "object"
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise Rejected(f"{option} is no JSON: {error}. Write a list, such as '[{{\"kind\": ...}}]'.") from None
-    if not isinstance(found, list):
-        raise Rejected(f"{option} is no JSON list. Begin it with [ and end it with ].")
+        raise Rejected(f"{option} is no JSON: {error}. Write it as in {example!r}.") from None
+    if not isinstance(found, kind):
+        raise Rejected(f"{option} is no JSON {what}. Write it as in {example!r}.")
     return found
 
 

@@ -42,6 +42,10 @@ class CropInput:
     """Position in the clip."""
     prompt: tuple[str, ...] = ()
     """Texts whose conditionings are laid one behind the other; none: the detailer's prompt."""
+    toward: tuple[str, ...] = ()
+    """Texts that they fade into."""
+    share: float = 0.0
+    """How far, from 0 to below 1."""
     controls: tuple[Pixels, ...] = ()
     """What each ControlNet is shown, `[h, w, 3]` in 0..1, of any size."""
     references: tuple[Pixels, ...] = ()

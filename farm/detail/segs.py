@@ -24,6 +24,9 @@ class Seg:
     """float32 `[h, w]` or, one per frame, `[F, h, w]`, of the crop region's size."""
     label: str = "A"
     confidence: float = 1.0
+    moved: Seg | None = None
+    """What it is in one frame, where its crop follows its mask: this is what is detailed. Filters, orders and texts go
+    by the segment itself, which is the same in all frames."""
 
     @property
     def bbox_size(self) -> tuple[float, float]:

@@ -34,6 +34,10 @@ class Spans:
     """Frames per chunk, the last one may have fewer."""
     left_halo: int = 0
     right_halo: int = 0
+    window: int = 0
+    """Frames that a run has at least, if there are so many."""
+    stride: int = 0
+    """By which a run that is too short begins earlier."""
 
     @property
     def count(self) -> int:
@@ -46,7 +50,17 @@ class Spans:
             raise IndexError(f"chunk {index} of {self.count}")
         first = self.start + index * self.core
         last = min(first + self.core, self.end)
-        return Chunk(index, first, last, max(self.start, first - self.left_halo), min(self.end, last + self.right_halo))
+        run_end = min(self.end, last + self.right_halo)
+        run_start = first - self.left_halo
+        # The clip's last window is moved back to end with it. Over a last core of few frames it begins before the halo.
+        if run_end - run_start < self.window:
+            run_start -= self.stride
+        return Chunk(index, first, last, max(self.start, run_start), run_end)
+
+    def frames(self, index: int) -> int:
+        """Frames that chunk number `index` delivers; IndexError if there is no such chunk."""
+        chunk = self.chunk(index)
+        return chunk.core_end - chunk.core_start
 
     def owner(self, frame: int) -> int:
         """Index of the chunk that delivers the frame at position `frame`; IndexError if it is outside the range."""
@@ -66,8 +80,8 @@ def animatediff_spans(
     """Chunks of an `animatediff` job over the frames `[start, end)`.
 
     Cores begin at whole strides of the motion module's windows and runs reach far enough that the windows over a
-    core are those that the whole clip would have: one stride to the left (more if the overlap is longer than that), one
-    stride and the overlap to the right.
+    core are those that the whole clip would have: one stride to the left (more if the overlap is longer than that, or
+    if the clip ends within a few frames), one stride and the overlap to the right.
 
     Args:
         context_length: frames that the motion module sees at once.
@@ -87,7 +101,7 @@ def animatediff_spans(
     # A core as long as a window keeps chunk n + 2 out of the core of chunk n: three takes of a frame at most.
     strides = max(2, -(-max(core, context_length) // stride))
     left_halo = max(1, -(-context_overlap // stride)) * stride
-    return Spans(start, end, strides * stride, left_halo, right_halo=stride + context_overlap)
+    return Spans(start, end, strides * stride, left_halo, stride + context_overlap, context_length, stride)
 
 
 def stop_before(chunk: Chunk, unreadable: Iterable[int]) -> Chunk:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from farm.detail.depends import NOTHING, Writes, dependences, levels
 from farm.detail.segs import Seg
 from farm.domain.job import Source
+from farm.domain.keyframes import PLAIN, Setting
 
 Size = tuple[int, int]
 """Width, height in pixels."""
@@ -31,11 +32,20 @@ class Spot:
     """Its own texts; none: its source's."""
     seed: int | None = None
     """In place of the one that its position gives it."""
+    setting: Setting = PLAIN
+    """What parameters with key frames are in its frame; they are in its source already."""
+    toward: tuple[str, ...] = ()
+    """Texts that its own fade into."""
 
     @property
     def at(self) -> tuple[int, int, int]:
         """Source order, index, frame: unique in a chunk."""
         return self.order, self.index, self.frame
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What must be equal in a batch, besides size and source; those of one source can be put in order."""
+        return self.prompt, self.setting.values, self.toward, self.setting.share
 
 
 Needs = Mapping[tuple[int, int, int], Sequence[Spot]]
@@ -78,17 +88,18 @@ def segment_batches(rows: Rows) -> list[list[Spot]]:
 def frame_batches(rows: Rows, needed: Needs, size: Callable[[Spot], Size], limit: int) -> list[list[Spot]]:
     """Batches of at most `limit` crops, in an order in which each comes after those that it waits for.
 
-    Crops share a batch if they are of one source, of one level of the order, sampled at one size with one prompt, and
-    wait for the same sources: so that a change to one segment never touches a crop that does not read it.
+    Crops share a batch if they are of one source, of one level of the order, sampled at one size with one prompt and
+    one setting, and wait for the same sources: so that a change to one segment never touches a crop that does not read
+    it.
     """
-    groups: dict[tuple[int, int, int, Size, tuple[int, ...], tuple[str, ...]], list[Spot]] = {}
+    groups: dict[tuple[int, int, int, Size, tuple[int, ...], tuple[object, ...]], list[Spot]] = {}
     for row in rows.values():
         position = {spot.at: i for i, spot in enumerate(row)}
         waiting = [[position[earlier.at] for earlier in needed[spot.at]] for spot in row]
         for spot, level, behind in zip(row, levels(waiting), _ancestors(row, waiting), strict=True):
             if spot.written is not NOTHING:
                 entry = spot.index if spot.source.kind == "segs" else -1
-                groups.setdefault((level, spot.order, entry, size(spot), behind, spot.prompt), []).append(spot)
+                groups.setdefault((level, spot.order, entry, size(spot), behind, spot.alike), []).append(spot)
     ordered = [group for _, group in sorted(groups.items(), key=lambda item: item[0])]
     return [group[start : start + limit] for group in ordered for start in range(0, len(group), limit)]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from farm.domain.hooks import MAX_SEED as MAX_SEED
 from farm.domain.hooks import Hooks, Seed
+from farm.domain.keyframes import Keyframes, folded, laid_over
 from farm.domain.model import MAX_LORAS, LoraUse
 
 MAX_RESOLUTION = 16384
@@ -74,6 +75,10 @@ class Detailer(BaseModel):
     """Pixels by which the latent mask is blurred; above 0 differential diffusion is on. `animatediff` jobs: 0."""
     crop_factor: Annotated[float, Field(ge=1, le=100)] = 3.0
     """Crop region over bbox, per side."""
+    follow: bool = False
+    """`animatediff` jobs with a mask per frame: the crop goes with the mask, smoothly and at one size, as large as the
+    mask's largest frame asks for. Off: one region for all of the motion, as the node does. (In `mask` jobs each frame
+    has a crop of its own anyway.)"""
     drop_size: Annotated[int, Field(ge=1, le=MAX_RESOLUTION)] = 10
     """Pixels; a segment is kept if both sides of its bbox are larger."""
     bbox_fill: bool = False
@@ -107,6 +112,14 @@ class Detailer(BaseModel):
     """`looped_uniform`: the clip's end goes over into its beginning, for clips that are played in a loop."""
     hooks: Hooks = ()
     """Detailer hooks, applied in this order: JSON, such as [{"kind": "denoise_schedule", "target_denoise": 0.2}]."""
+    keyframes: Keyframes | None = None
+    """`denoise`, `cfg` and `prompt` by frame number, linear between: JSON, such as {"denoise": [[1, 0.3], [120, 0.6]]}.
+    The same may be given as a parameter's value: {"keyframes": [[1, 0.3], [120, 0.6]]}."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keyframes_folded(cls, given: Any) -> Any:  # noqa: ANN401 - whatever a user gives
+        return folded(given) if isinstance(given, dict) else given
 
 
 TYPE_DEFAULTS: dict[JobType, dict[str, object]] = {
@@ -117,8 +130,9 @@ TYPE_DEFAULTS: dict[JobType, dict[str, object]] = {
 
 
 def merged(job_type: JobType, *layers: Detailer) -> Detailer:
-    """The node's defaults, overlaid by what each layer sets itself, the last layer winning."""
+    """The node's defaults, overlaid by what each layer sets itself, the last layer winning. Raises Rejected."""
     values: dict[str, object] = dict(TYPE_DEFAULTS[job_type])
     for layer in layers:
-        values.update({name: getattr(layer, name) for name in layer.model_fields_set if name in Detailer.model_fields})
+        own = {name: getattr(layer, name) for name in layer.model_fields_set if name in Detailer.model_fields}
+        values = laid_over(values, own)
     return Detailer.model_validate(values)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from farm.domain.control import (
     ConditioningParameters,
@@ -21,6 +22,11 @@ from farm.domain.model import LoraRef, ModelRef
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+# Told apart by a function, so that an error speaks of one of them only.
+ChunkLength = Annotated[
+    Annotated[int, Field(ge=1, le=4096), Tag("frames")] | Annotated[Literal["auto"], Tag("auto")],
+    Discriminator(lambda given: "auto" if given == "auto" else "frames"),
+]
 Output = Literal["video", "cropped", "cropped_refined", "cropped_enhanced_alpha", "cnet"]
 
 
@@ -100,8 +106,10 @@ class JobRequest(BaseModel):
     """`animatediff` jobs: LoRAs of the motion module, added up."""
     batch_size: Annotated[int, Field(ge=1, le=100)] = 1
     """Variations: variation b starts from the input again, with `seed + b`."""
-    chunk: Annotated[int | None, Field(ge=1, le=4096)] = None
-    """Frames per chunk: 16 for `mask` jobs; for `animatediff` 48, a multiple of `context_length - context_overlap`."""
+    chunk: ChunkLength | None = None
+    """Frames per chunk, 1 to 4096: 16 for `mask` jobs; for `animatediff` 48, a multiple of `context_length -
+    context_overlap`.
+    `auto`: what suits speed and memory of the workers that are there when the job is submitted; kept for good."""
     batch_limit: Annotated[int, Field(ge=1, le=256)] = 16
     """Crops sampled in one call at the most (`mask` jobs)."""
     outputs: tuple[Output, ...] = ("video",)
@@ -174,6 +182,14 @@ class Source(BaseModel):
         pictures = [("frame", control.image) for control in self.controls if control.image is not None]
         pictures += [("frame", prompt.image) for prompt in self.image_prompts]
         return (*pictures, *(("mask", conditioning.mask) for conditioning in self.conditionings))
+
+    def with_values(self, values: Iterable[tuple[str, float | str]]) -> Source:
+        """The same where parameters have these values, and no key frames."""
+        changes = dict(values)
+        if not changes:
+            return self
+        detailer = self.detailer.model_copy(update={**changes, "keyframes": None})
+        return self.model_copy(update={"detailer": detailer})
 
 
 class MotionLora(BaseModel):

@@ -63,6 +63,10 @@ class Crop(BaseModel):
     """Patches that are pasted, in this order, before the crop is cut."""
     prompt: tuple[str, ...] = ()
     """Texts whose conditionings are laid one behind the other; none: the detailer's prompt."""
+    toward: tuple[str, ...] = ()
+    """Texts that it fades into."""
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """How far it has faded into them."""
     pictures: tuple[str, ...] = ()
     """Digests of what its source looks at besides, for this frame (`Source.looks_at`)."""
 
@@ -82,6 +86,8 @@ class DetailTask(BaseModel):
     waits: tuple[str, ...] = ()
     after: After | None = None
     """In jobs that run in sequence: the task before it, of this chunk or an earlier one."""
+    values: dict[str, float | str] = {}
+    """What parameters with key frames are here."""
     crops: tuple[Crop, ...]
 
 

@@ -29,13 +29,14 @@ from farm.domain.batches import (
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.hooks import Hook, LabelFilter, OrderedFilter, filters
 from farm.domain.job import Job, Source
+from farm.domain.keyframes import Setting, setting_at
 from farm.domain.plan import After, Crop, DetailTask, PatchRef, Plan, PlannedFrame
 from farm.domain.task_keys import detail_key
 from farm.domain.wildcards import Assigned, assign
 
 FoundSegs = Mapping[str, Mapping[int, Sequence[Seg]]]
 """Source name -> frame position -> its segments. `animatediff`: each frame has all the clip's segments, in one order,
-the same region in every frame, its own mask."""
+the same region in every frame or one that moves (`Seg.moved`), its own mask."""
 
 Looked = Mapping[str, Sequence[Mapping[int, str]]]
 """Source name -> for each of the things that it looks at (`Source.looks_at`), frame position -> digest."""
@@ -94,6 +95,7 @@ class _Planner:
         self.chunk = chunk
         self.frames = frames
         self.digest = {frame.position: frame.digest for frame in frames}
+        self.numbers = {frame.position: frame.number for frame in frames}
         self.masks = _Masks()
         self.warnings: dict[str, None] = {}
         self.tasks: list[DetailTask] = []
@@ -131,14 +133,33 @@ class _Planner:
 
     def _spots(self, frame: int, found: FoundSegs) -> list[Spot]:
         spots = []
-        for order, source in enumerate(self.job.sources):
+        for order, own in enumerate(self.job.sources):
+            setting = setting_at(own.detailer.keyframes, self._number(frame))
+            source = own.with_values(setting.values)
+            toward = self._toward(source, setting, frame, found)
             for index, given in enumerate(self._given(source, frame, found)):
-                seg, mask = given.seg, np.asarray(given.seg.mask, dtype=np.float32)
+                seg = given.seg.moved or given.seg
+                mask = np.asarray(seg.mask, dtype=np.float32)
                 shown = mask.any() and not given.skipped
                 written = writes(feather(mask, source.detailer.feather), seg.crop_region) if shown else NOTHING
                 kept = self.masks.add(mask)
-                spots.append(Spot(source, order, index, frame, seg, kept, written, given.prompt, given.seed))
+                beside = (setting, toward[index]) if setting.share else (setting,)
+                spots.append(Spot(source, order, index, frame, seg, kept, written, given.prompt, given.seed, *beside))
         return spots
+
+    def _number(self, frame: int) -> int:
+        """The number by which a frame's parameters are looked up: its own or, where frames are sampled together, that
+        of the middle of the core."""
+        if self.job.type is JobType.ANIMATEDIFF:
+            frame = (self.chunk.core_start + self.chunk.core_end) // 2
+        return self.numbers[frame]
+
+    def _toward(self, source: Source, setting: Setting, frame: int, found: FoundSegs) -> list[tuple[str, ...]]:
+        """The texts that those of a frame's segments fade into; none where they do not."""
+        if not setting.share:
+            return []
+        other = source.with_values((("prompt", setting.toward),))
+        return [given.prompt or (setting.toward,) for given in self._given(other, frame, found)]
 
     def _given(self, source: Source, frame: int, found: FoundSegs) -> list[Assigned]:
         """A frame's segments as they are left by filters and ordered by the wildcard text, each with its own text."""
@@ -198,6 +219,7 @@ class _Planner:
                 variation=variation,
                 waits=tuple(waits),
                 after=after,
+                values=dict(first.setting.values),
                 crops=tuple(crops),
             )
         )
@@ -222,6 +244,8 @@ class _Planner:
             segment=spot.index,
             under=under,
             prompt=spot.prompt,
+            toward=spot.toward,
+            share=spot.setting.share,
             pictures=tuple(digests[spot.frame] for digests in self.looked.get(spot.source.name, ())),
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from farm.domain.job import Job, Source
+from farm.domain.keyframes import prompts
 from farm.domain.model import FAMILY_NAMES, KIND_NAMES, WIDTHS, LoraRef, LoraUse, ModelKind, ModelRef
 from farm.domain.prompts import embedding_names, reads_differently, without_suffix
 from farm.errors import NotFound, Rejected
@@ -54,7 +55,8 @@ def texts_of(source: Source) -> tuple[str, ...]:
     """Everything that a source may have encoded; a wildcard's choices as words, whichever is taken."""
     detailer = source.detailer
     wildcard = re.sub(r"[{}|\[\]]", " ", detailer.wildcard)
-    return (detailer.prompt, detailer.negative, wildcard, *(one.prompt for one in source.conditionings))
+    further = (one.prompt for one in source.conditionings)
+    return (detailer.prompt, *prompts(detailer.keyframes), detailer.negative, wildcard, *further)
 
 
 def loras_of(uses: Iterable[LoraUse], model: ModelRef, find: FindModel) -> tuple[LoraRef, ...]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from farm.domain.attachments import Lookup, Packages, attached, check_count
+from farm.domain.chunk_length import WorkerSpeed, asked_chunk, chunk_length
 from farm.domain.detailer import MAX_SEED, Detailer, JobType, merged
 from farm.domain.job import Job, JobRequest, SegmentRequest, Source
 from farm.domain.media import Media
 from farm.domain.model import ModelRef
-from farm.domain.motion import check_windows, motion_of, whole_chunk, whole_clip, window_warnings
+from farm.domain.motion import check_windows, motion_of, window_warnings
 from farm.domain.queues import gpu_queue
 from farm.domain.sampling_names import check_names
 from farm.domain.segment import SegsDocument
@@ -20,8 +21,6 @@ from farm.domain.stack import FindModel, embeddings_of, fitting, loras_of, secon
 from farm.domain.step_rules import check_steps
 from farm.errors import Rejected
 
-DEFAULT_CHUNK = {JobType.MASK: 16, JobType.ANIMATEDIFF: 48}
-"""Frames of a chunk that a job delivers at once."""
 WHOLE_CLIP_FRAMES = 256
 """Frames that one worker samples together at the most, unless a farm sets another number."""
 DEFAULT_FPS = Fraction(25)
@@ -43,6 +42,8 @@ class Registry:
     """A SEGS document's content."""
     packages: Packages = field(default_factory=Packages)
     """What installed packages add."""
+    workers: Callable[[], Sequence[WorkerSpeed]] = tuple
+    """Those that are alive."""
 
 
 def complete(
@@ -82,6 +83,7 @@ def complete(
     )
     sources = tuple(_with_stack(source, request, model, registry.model) for source in sources)
     motion, motion_loras = motion_of(request, model, registry.model)
+    asked, notes = asked_chunk(request, sources, end - start, registry.workers)
     return Job(
         id=job_id,
         name=request.name or clip.name,
@@ -100,13 +102,13 @@ def complete(
         motion_loras=motion_loras,
         engine=engine,
         batch_size=request.batch_size,
-        chunk=_chunk(request, sources, end - start, whole_clip_frames),
+        chunk=chunk_length(request.type, asked, sources, end - start, whole_clip_frames),
         batch_limit=request.batch_limit,
         outputs=request.outputs,
         priority=request.priority,
         max_attempts=request.max_attempts,
         gpu_queue=gpu_queue(request.vram_gb),
-        warnings=(*_advice(model, advised, sources), *_warnings(sources)),
+        warnings=(*notes, *_advice(model, advised, sources), *_warnings(request.type, sources)),
     )
 
 
@@ -225,30 +227,6 @@ def _check_detailer(name: str, detailer: Detailer, request: JobRequest, end: int
     check_windows(name, detailer)
 
 
-def _chunk(request: JobRequest, sources: tuple[Source, ...], frames: int, whole_clip_frames: int) -> int:
-    chunk = request.chunk or DEFAULT_CHUNK[request.type]
-    if request.type is JobType.MASK:
-        return chunk
-    whole = next((source for source in sources if whole_clip(source.detailer)), None)
-    if whole is not None:
-        return whole_chunk(whole, request.chunk, frames, whole_clip_frames)
-    strides = {source.detailer.context_length - source.detailer.context_overlap for source in sources}
-    if len(strides) > 1:
-        raise Rejected(
-            f"The segments have windows of different stride (context_length - context_overlap): {sorted(strides)}. "
-            f"Give all segments the same context_length and context_overlap."
-        )
-    stride = strides.pop()
-    least = max(2 * stride, -(-max(s.detailer.context_length for s in sources) // stride) * stride)
-    nearest = max(least, round(chunk / stride) * stride)
-    if request.chunk is not None and request.chunk != nearest:
-        raise Rejected(
-            f"`chunk` is {chunk}; an `animatediff` chunk must be a multiple of the stride {stride} "
-            f"(context_length - context_overlap), {least} or more. Try {nearest}."
-        )
-    return nearest
-
-
 def _fps(request: JobRequest, clip: Media) -> tuple[int, int]:
     if clip.fps is not None and request.input.fps is None:
         return clip.fps
@@ -270,9 +248,13 @@ def _advice(model: ModelRef, advised: Detailer, sources: tuple[Source, ...]) -> 
     return [f"Model {model.name!r} recommends {told}; this job differs in {', '.join(other)}."] if other else []
 
 
-def _warnings(sources: tuple[Source, ...]) -> list[str]:
+def _warnings(job_type: JobType, sources: tuple[Source, ...]) -> list[str]:
     found = []
     for source in sources:
+        if source.detailer.follow and job_type is JobType.MASK:
+            found.append(f"Segment {source.name!r}: in `mask` jobs each frame has its own crop; `follow` does nothing.")
+        elif source.detailer.follow and source.kind == "mask" and source.media.frames == 1:
+            found.append(f"Segment {source.name!r}: one mask for all frames does not move; `follow` does nothing.")
         if not source.detailer.max_size_hard and source.detailer.guide_size > source.detailer.max_size:
             found.append(
                 f"Segment {source.name!r}: guide_size {source.detailer.guide_size:g} is above max_size "

@@ -16,7 +16,7 @@ NOISE_BLOCK = 128
 """Absolute frames whose noise is drawn together in `animatediff` jobs."""
 NOT_IN_KEY = frozenset(
     {"guide_size", "guide_size_for", "max_size", "max_size_hard", "size_multiple", "seed", "seed_mode", "feather"}
-    | {"crop_factor", "drop_size", "bbox_fill", "contour_fill", "wildcard", "loras"}
+    | {"crop_factor", "drop_size", "bbox_fill", "contour_fill", "wildcard", "loras", "follow", "keyframes"}
 )
 """Parameters that reach a patch only by its region, size, seed, prompt, mask or models, which are in the key."""
 ALWAYS_IN_KEY = frozenset(
@@ -62,6 +62,7 @@ def detail_key(
                 "seed": crop.seed,
                 "under": under,
                 **({"prompt": crop.prompt} if crop.prompt else {}),
+                **({"toward": crop.toward, "share": crop.share} if crop.share else {}),
                 **({"pictures": crop.pictures} if crop.pictures else {}),
             }
             for crop, under in zip(crops, below, strict=True)

@@ -1,9 +1,12 @@
 """Moving a job on: chunks enter the window as others end, and the last step follows the last chunk.
 
-Every call is idempotent: tasks are added by name, so that any number of processes may advance the same job.
+Every call is idempotent: tasks are added by name, so that any number of processes may advance the same job. A call
+costs as much as there are chunks in flight, whatever the job's length.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from farm.domain.detailer import JobType
 from farm.domain.job import Job
@@ -11,11 +14,19 @@ from farm.domain.media import Media
 from farm.domain.state import JobState
 from farm.ports import JobStatus, Ledger, NewTask, Offer
 from farm.service.documents import Documents
-from farm.service.skeleton import chunk_tasks, chunks, scan_tasks, wrap_task
+from farm.service.skeleton import chunk_reads, chunk_tasks, chunks, scan_tasks, spans, wrap_task
 
 LOOK_BACK = 256
 """Chunks behind the newest one that are looked at for the window; what was reopened further back does not count."""
+DROP_EVERY = 8
+"""Chunks that are opened between two times that rows are dropped."""
 MOVING = frozenset({JobState.QUEUED, JobState.ACTIVE})
+
+
+def window_for(workers: int) -> int:
+    """Chunks of a job in flight that keep so many workers busy: for each one that is sampled, another that is planned
+    or pasted meanwhile; 4 to `LOOK_BACK`."""
+    return min(max(4, 2 * workers), LOOK_BACK)
 
 
 def media_of(job: Job, documents: Documents) -> dict[str, Media]:
@@ -32,44 +43,71 @@ def advance(job: Job, ledger: Ledger, documents: Documents, window: int) -> tupl
     status = ledger.status(job.id)
     if status.state not in MOVING:
         return ()
-    total = chunks(job)
-    if status.chunks_opened >= total:
-        _forget_old(job.id, total, ledger)
-        if status.chunks_done + status.chunks_failed >= total:
-            return ledger.extend(job.id, [wrap_task()], total)
+    total, opened = chunks(job), status.chunks_opened
+    if opened >= total and status.chunks_done + status.chunks_failed < total:
         return ()
-    tasks, opened = _opening(job, status, ledger, documents, window)
-    return ledger.extend(job.id, tasks, opened) if opened > status.chunks_opened else ()
+    states = ledger.chunk_states(job.id, _around(job, status, window))
+    open_now = sum(1 for chunk, state in states.items() if state == "open" and chunk < opened)
+    if opened < total and open_now >= window:
+        return ()
+    media = media_of(job, documents)
+    if opened >= total:
+        _forget(job, ledger, states, opened, media)
+        return ledger.extend(job.id, [wrap_task()], total)
+    tasks, opens = _opening(job, opened, window - open_now, (ledger, states, media))
+    if opens // DROP_EVERY > opened // DROP_EVERY:
+        _forget(job, ledger, states, opened, media)
+    return ledger.extend(job.id, tasks, opens)
+
+
+def _around(job: Job, status: JobStatus, window: int) -> range:
+    """The chunks that may be open, those that the next ones may be, and those behind that ended lately."""
+    covered = spans(job)
+    whole = status.frames_contiguous >= job.frames
+    gap = covered.count if whole else covered.owner(job.start + status.frames_contiguous)
+    first = max(0, min(gap - window - DROP_EVERY - 2, status.chunks_opened), status.chunks_opened - LOOK_BACK)
+    return range(first, min(covered.count, status.chunks_opened + window))
 
 
 def _opening(
-    job: Job, status: JobStatus, ledger: Ledger, documents: Documents, window: int
+    job: Job, opened: int, room: int, known: tuple[Ledger, dict[int, str], Mapping[str, Media]]
 ) -> tuple[list[NewTask], int]:
-    """The tasks of the chunks that may enter the window now, and the number of chunks opened then."""
-    opened = status.chunks_opened
-    behind = ledger.chunk_states(job.id, range(max(0, opened - LOOK_BACK), opened))
-    room = window - sum(1 for state in behind.values() if state == "open")
+    """The tasks of the next `room` chunks that are not done, and the number of chunks opened then.
+
+    Args:
+        known: the ledger, the states of chunks as far as they were asked for, and the long form of the job's media.
+    """
+    ledger, states, media = known
     tasks: list[NewTask] = []
-    if room <= 0:
-        return tasks, opened
-    _forget_old(job.id, opened, ledger)
-    media = media_of(job, documents)
     if opened == 0 and job.type is JobType.ANIMATEDIFF:
         tasks += scan_tasks(job, media)
-    total = chunks(job)
+    total, asked = chunks(job), opened + room
     while room > 0 and opened < total:
-        if ledger.chunk_states(job.id, [opened]).get(opened) != "done":
+        if opened >= asked:
+            # Chunks that were done before a ledger was rebuilt, in any number.
+            asked = opened + LOOK_BACK
+            states |= ledger.chunk_states(job.id, range(opened, min(total, asked)))
+        if states.get(opened) != "done":
             tasks += chunk_tasks(job, opened, media)
             room -= 1
         opened += 1
     return tasks, opened
 
 
-def _forget_old(job: str, opened: int, ledger: Ledger) -> None:
-    """Drop the rows of chunks that ended well, once no neighbor can ask for their outputs any more."""
-    first = max(0, opened - LOOK_BACK)
-    states = ledger.chunk_states(job, range(first, opened))
-    for number, state in states.items():
-        around = {states.get(number - 1, "done" if number <= first else "open"), state, states.get(number + 1, "open")}
-        if around == {"done"}:
-            ledger.drop(job, number)
+def _forget(job: Job, ledger: Ledger, states: Mapping[int, str], opened: int, media: Mapping[str, Media]) -> None:
+    """Drop the rows of chunks that ended well, once no neighbor can ask for their outputs any more, and of what was
+    read for chunks that ended and is not read for others."""
+    first = min(states, default=0)
+    ended = [number for number, state in states.items() if number < opened and state in ("done", "failed")]
+    if not ended:
+        return
+
+    def done(number: int) -> bool:
+        return number < first or (number < opened and states.get(number) == "done")
+
+    lonely = [number for number in ended if done(number - 1) and done(number) and done(number + 1)]
+    waiting = [number for number in states if number < opened and states[number] == "open"]
+    needed = [*waiting, opened] if opened < chunks(job) else waiting
+    kept = {name for number in needed for name in chunk_reads(job, number, media)}
+    spent = {name for number in ended for name in chunk_reads(job, number, media)} - kept
+    ledger.drop(job.id, lonely, sorted(spent))

@@ -19,7 +19,11 @@ from farm.ports import Blobs
 _T = TypeVar("_T")
 
 KEPT = 64
-"""Documents of each kind that are kept in memory."""
+"""Documents that are kept in memory."""
+KEPT_BYTES = 8 * 1024 * 1024
+"""Of JSON; in memory it is several times as much. The list of a clip of 20,000 pictures has 3 MB."""
+KEPT_LARGE = 8
+"""Documents that are kept whatever their size: what one job reads, or each task would read it again."""
 
 
 class Documents:
@@ -27,7 +31,9 @@ class Documents:
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
-        self._kept: OrderedDict[str, object] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[object, int]] = OrderedDict()
+        """Name -> the document and its bytes as JSON, the latest last."""
+        self._bytes = 0
         self._lock = Lock()
 
     def job(self, job_id: str) -> Job:
@@ -76,15 +82,18 @@ class Documents:
         with self._lock:
             if name in self._kept:
                 self._kept.move_to_end(name)
-                return self._kept[name]  # type: ignore[return-value]  # one parser per name
+                return self._kept[name][0]  # type: ignore[return-value]  # one parser per name
         try:
-            document = parse(self._blobs.get(name))
+            data = self._blobs.get(name)
         except NotFound:
             raise NotFound(missing) from None
+        document = parse(data)
         with self._lock:
-            self._kept[name] = document
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+            if name not in self._kept:
+                self._kept[name] = (document, len(data))
+                self._bytes += len(data)
+            while len(self._kept) > (KEPT if self._bytes <= KEPT_BYTES else KEPT_LARGE):
+                self._bytes -= self._kept.popitem(last=False)[1][1]
         return document
 
 

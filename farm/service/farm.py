@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 
 from farm.domain import keys
 from farm.domain.attachments import Packages
+from farm.domain.chunk_length import WorkerSpeed
 from farm.domain.job import Job, JobRequest
 from farm.domain.media import Media
 from farm.domain.model import ModelKind, ModelRef
 from farm.domain.submission import WHOLE_CLIP_FRAMES, Registry, complete
 from farm.errors import Conflict, NotFound, Rejected
 from farm.ports import Blobs, JobFacts, JobStatus, Ledger, Offer, Queue, TaskFilter, TaskStatus, WorkerStatus
-from farm.service.advance import advance
+from farm.service.advance import advance, window_for
 from farm.service.documents import Documents, compact
 from farm.service.recover import recover_job
 from farm.service.skeleton import chunks
@@ -40,8 +41,8 @@ class Clock:
 class Bounds:
     """How much of a job is looked at together."""
 
-    window: int = 4
-    """Chunks of a job that are in flight at once."""
+    window: int | None = None
+    """Chunks of a job that are in flight at once; None: enough for the workers that are alive."""
     whole_clip_frames: int = WHOLE_CLIP_FRAMES
     """Frames that one worker samples together at the most, where windows reach over a whole clip."""
 
@@ -86,7 +87,9 @@ class Farm:
     def validate(self, request: JobRequest, user: str = "") -> Job:
         """The job that a request stands for, not submitted. Raises Rejected."""
         documents, packages = self.documents, self._outside.packages
-        registry = Registry(media=self.media, model=documents.model, segs=documents.segs, packages=packages)
+        registry = Registry(
+            media=self.media, model=documents.model, segs=documents.segs, packages=packages, workers=self._speeds
+        )
         stamp = self._clock.now()
         return complete(
             request,
@@ -118,7 +121,8 @@ class Farm:
 
     def advance(self, job_id: str) -> None:
         """Let the job's next chunks in, or close it; what became ready is offered."""
-        self.queue.send(advance(self.documents.job(job_id), self.ledger, self.documents, self._bounds.window))
+        window = self._bounds.window or window_for(self.ledger.alive())
+        self.queue.send(advance(self.documents.job(job_id), self.ledger, self.documents, window))
 
     def act(self, job_id: str, action: str, reason: str = "", actor: str = "") -> JobStatus:
         """`pause`, `resume` or `cancel`. The decision is in the store before the ledger acts on it."""
@@ -197,6 +201,9 @@ class Farm:
     def offer(self, offers: Sequence[Offer]) -> None:
         """Send what became ready."""
         self.queue.send(offers)
+
+    def _speeds(self) -> list[WorkerSpeed]:
+        return [WorkerSpeed.reported(worker.queues, worker.info) for worker in self.ledger.workers()]
 
     def _decide(self, job_id: str, action: str, reason: str, actor: str) -> str:
         stamp = self._after_the_last(job_id)

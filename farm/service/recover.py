@@ -7,6 +7,7 @@ import json
 from farm.domain import keys
 from farm.domain.job import Job
 from farm.ports import Blobs, JobFacts, Ledger
+from farm.service.skeleton import spans
 
 RANK = {"cancel": "cancel", "pause": "pause", "resume": "", "retry": ""}
 """Decision -> what it leaves the job in; the last one counts."""
@@ -18,10 +19,10 @@ def recover_job(job: Job, facts: JobFacts, blobs: Blobs, ledger: Ledger) -> None
     Chunks are planned again as they enter the window; a task whose key has a completion record is added as completed,
     so nothing that was finished is rendered twice.
     """
-    done = []
-    for name in blobs.list(keys.chunk_prefix(job.id)):
-        record = json.loads(blobs.get(name))
-        done.append((int(record["chunk"]), int(record["core_frames"])))
+    covered = spans(job)
+    # By name: a chunk's document is written when its last frame is, and it always has all frames of the core.
+    numbers = [int(name.rsplit("/", 1)[1].partition(".")[0]) for name in blobs.list(keys.chunk_prefix(job.id))]
+    done = [(number, covered.frames(number)) for number in numbers]
     if not ledger.create(facts, done):
         return
     standing = ""

@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from farm.detail.spans import Chunk, Spans, animatediff_spans, mask_spans
 from farm.domain.detailer import JobType
 from farm.domain.job import Job, Source
-from farm.domain.keys import INGEST_GROUP, INGEST_RUN, PARTS_OF_GROUP, SCAN_FRAMES
-from farm.domain.media import Group, Media
+from farm.domain.keys import SCAN_FRAMES
+from farm.domain.media import Media
 from farm.domain.queues import CPU
 from farm.domain.submission import mask_position
 from farm.ports import NewTask
+from farm.service.groups import numbers
 
 WRAP = "wrap.0"
 SEGMENTS = "segments.0"
+SCANS_AHEAD = 8
+"""Scans of a job that are in flight at once."""
 
 
 def spans(job: Job) -> Spans:
@@ -35,25 +38,6 @@ def chunk_of(job: Job, index: int) -> Chunk:
     return spans(job).chunk(index)
 
 
-def groups(media: Media) -> tuple[Group, ...]:
-    """The runs of frames that are ingested one by one.
-
-    A video's groups of pictures are divided where they are long: decoding up to a run costs less than encoding frames
-    that nobody asked for, and runs are shared between workers. At most `PARTS_OF_GROUP` times, so that a clip of one
-    endless group is not decoded over and over.
-    """
-    if not media.groups:
-        return tuple(_divided(Group(start=0, frames=media.frames), INGEST_GROUP))
-    return tuple(
-        part for group in media.groups for part in _divided(group, max(INGEST_RUN, -(-group.frames // PARTS_OF_GROUP)))
-    )
-
-
-def _divided(group: Group, step: int) -> list[Group]:
-    end = group.start + group.frames
-    return [Group(start=start, frames=min(step, end - start)) for start in range(group.start, end, step)]
-
-
 def ingest_id(media: str, use: str, group: int) -> str:
     """Id of the task that reads one group of a media: `use` is `frame` or `mask`."""
     return f"ingest.{use}-{media[:12]}.{group}"
@@ -61,17 +45,12 @@ def ingest_id(media: str, use: str, group: int) -> str:
 
 def ingest_ids(media: Media, use: str, first: int, last: int) -> list[str]:
     """Ids of the ingest tasks that cover positions first .. last (inclusive)."""
-    return [
-        ingest_id(media.id, use, number)
-        for number, group in enumerate(groups(media))
-        if group.start <= last and first < group.start + group.frames
-    ]
+    return [ingest_id(media.id, use, number) for number in numbers(media, first, last)]
 
 
 def chunk_tasks(job: Job, index: int, media: Mapping[str, Media]) -> list[NewTask]:
     """The fixed tasks of a chunk; `media` has the long form of everything that the job reads, by id."""
-    chunk = chunk_of(job, index)
-    reads = _reads(job, chunk.run_start, chunk.run_end, media)
+    reads = chunk_reads(job, index, media)
     tasks = [_ingest(name) for name in reads]
     waits = (*reads, SEGMENTS) if job.type is JobType.ANIMATEDIFF else tuple(reads)
     if job.sequential and index:
@@ -100,18 +79,25 @@ def chunk_tasks(job: Job, index: int, media: Mapping[str, Media]) -> list[NewTas
     return tasks
 
 
-def scan_tasks(job: Job, media: Mapping[str, Media]) -> list[NewTask]:
-    """The tasks that find an `animatediff` job's segments, which belong to the whole clip."""
+def scan_tasks(job: Job, media: Mapping[str, Media], first: int = 0, count: int = SCANS_AHEAD) -> list[NewTask]:
+    """Scans number `first` and on, at most `count`, with what they read: they find an `animatediff` job's segments,
+    which belong to the whole clip. The first call adds the task that merges them all.
+
+    Each scan adds the one `SCANS_AHEAD` further on when it ends, so that a clip of any length has few at a time.
+    """
+    starts = range(job.start, job.end, SCAN_FRAMES)
     tasks: dict[str, NewTask] = {}
-    scans = []
-    for number, start in enumerate(range(job.start, job.end, SCAN_FRAMES)):
+    for number, start in list(enumerate(starts))[first : first + count]:
         end = min(job.end, start + SCAN_FRAMES)
         reads = [name for source in job.sources for name in _mask_reads(job, source, start, end, media)]
         for name in reads:
             tasks.setdefault(name, _ingest(name))
-        scans.append(NewTask(f"scan.{number}", "scan", CPU, layer="scan", waits=tuple(dict.fromkeys(reads))))
-    merge = NewTask(SEGMENTS, "scan", CPU, layer="scan", waits=tuple(task.id for task in scans))
-    return [*tasks.values(), *scans, merge]
+        scan = NewTask(f"scan.{number}", "scan", CPU, layer="scan", waits=tuple(dict.fromkeys(reads)))
+        tasks[scan.id] = scan
+    if first == 0:
+        waits = tuple(f"scan.{number}" for number in range(len(starts)))
+        tasks[SEGMENTS] = NewTask(SEGMENTS, "scan", CPU, layer="scan", waits=waits)
+    return list(tasks.values())
 
 
 def wrap_task() -> NewTask:
@@ -119,7 +105,10 @@ def wrap_task() -> NewTask:
     return NewTask(WRAP, "encode", CPU, layer="wrap", final=True)
 
 
-def _reads(job: Job, start: int, end: int, media: Mapping[str, Media]) -> list[str]:
+def chunk_reads(job: Job, index: int, media: Mapping[str, Media]) -> list[str]:
+    """Ids of the ingest tasks that a chunk's plan waits for."""
+    chunk = chunk_of(job, index)
+    start, end = chunk.run_start, chunk.run_end
     reads = ingest_ids(media[job.input.id], "frame", start, end - 1)
     for source in job.sources:
         reads += _mask_reads(job, source, start, end, media)

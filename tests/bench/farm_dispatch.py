@@ -3,29 +3,25 @@ Redis, in the same run: `python -m tests.bench.farm_dispatch`."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import redis
 import torch
 
 from farm.adapters.redis_ledger import RedisLedger
 from farm.adapters.servers import EmbeddedRedis
 from farm.ports import JobFacts, NewTask
-from tests.bench.measures import ROOT, machine, out, table
+from tests.bench import plain_celery
+from tests.bench.measures import machine, out, table
 
 TASKS = 2000
 WORKERS = 4
 QUEUE = "gpu.0"
-READY_S = 60.0
-"""Seconds to wait for a Celery worker."""
+WARM = 50
+"""Tasks before those that are measured."""
 
 
 def ledger_rate(url: str, threads: int) -> float:
@@ -66,55 +62,10 @@ def _together(work: Callable[[int], None], threads: int) -> float:
 
 
 def celery_rate(url: str, workers: int) -> float:
-    """No-ops per second that so many plain Celery workers take from the broker; sending is not counted."""
-    os.environ["BENCH_REDIS_URL"] = url
-    from tests.bench.noop import app, nothing
-
-    app.conf.broker_url = url
-    with redis.Redis.from_url(url) as client:
-        for number in range(TASKS):
-            nothing.delay(number)
-        assert client.llen("celery") == TASKS
-        with _celery_workers(workers):
-            begin = _first(client)
-            left = TASKS
-            while left:
-                time.sleep(0.01)
-                left = int(client.llen("celery")) + int(client.hlen("unacked"))
-            return begin[1] / (time.perf_counter() - begin[0])
-
-
-def _first(client: redis.Redis) -> tuple[float, int]:
-    """When the workers had begun, and how many tasks were left then."""
-    deadline = time.perf_counter() + READY_S
-    while time.perf_counter() < deadline:
-        left = int(client.llen("celery"))
-        if left < TASKS:
-            return time.perf_counter(), left
-        time.sleep(0.005)
-    raise RuntimeError("no Celery worker took a task in time")
-
-
-@contextmanager
-def _celery_workers(count: int) -> Iterator[None]:
-    command = [sys.executable, "-m", "celery", "-A", "tests.bench.noop", "worker", "--pool=solo", "--loglevel=ERROR"]
-    plain = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    running = [
-        subprocess.Popen(
-            [*command, *plain, f"--hostname=bench{number}"],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for number in range(count)
-    ]
-    try:
-        yield
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.wait(timeout=60)
+    """No-ops per second that so many plain Celery workers are sent and do."""
+    with plain_celery.workers(url, workers):
+        plain_celery.no_ops(url, WARM)
+        return TASKS / plain_celery.no_ops(url, TASKS)
 
 
 def main() -> None:

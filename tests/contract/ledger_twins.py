@@ -135,6 +135,7 @@ class TwinLedgers:
     def check(self) -> None:
         """What must be true at any time."""
         self.both(lambda ledger: ledger.workers())
+        self.both(lambda ledger: ledger.alive())
         for status in self.both(lambda ledger: ledger.jobs()):
             self._check_job(status)
 

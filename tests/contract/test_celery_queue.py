@@ -11,7 +11,7 @@ import pytest
 import redis
 from celery.app.defaults import NAMESPACES, flatten
 
-from farm.adapters.celery_queue import KEY_PREFIX, CeleryQueue, make_app
+from farm.adapters.celery_queue import KEY_PREFIX, WAITING_MAX, WAITING_SPARE, CeleryQueue, make_app
 from farm.adapters.daemon import free_port
 from farm.adapters.servers import EmbeddedRedis
 from farm.domain.queues import QUEUES
@@ -59,6 +59,19 @@ def test_offers_arrive_in_the_order_in_which_they_were_sent(redis_url: str) -> N
     queue.send([Offer("job", f"plan.{n}", "plan", "cpu") for n in range(700)])
     queue.send([Offer("job", "wrap.0", "encode", "cpu")])
     assert [found["task"] for found in received(redis_url, "cpu")] == [*(f"plan.{n}" for n in range(700)), "wrap.0"]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(("alive", "most"), [(0, WAITING_MAX), (3, WAITING_SPARE + 6), (10_000, WAITING_MAX)])
+def test_a_queue_that_is_not_read_does_not_fill_redis(redis_url: str, alive: int, most: int) -> None:
+    queue = CeleryQueue(make_app(redis_url), lambda: alive)
+    for first in range(0, 2 * WAITING_MAX, 300):
+        queue.send([Offer("job", f"plan.{n}", "plan", "cpu") for n in range(first, first + 300)])
+    queue.send([OFFER])
+    assert [found["task"] for found in received(redis_url, "cpu")] == [f"plan.{n}" for n in range(most)]
+    assert len(received(redis_url, OFFER.queue)) == 1, "other queues are not held up"
+    CeleryQueue(make_app(redis_url)).send([Offer("job", "wrap.0", "encode", "cpu")])
+    assert len(received(redis_url, "cpu")) == 1, "there is room again"
 
 
 @pytest.mark.servers

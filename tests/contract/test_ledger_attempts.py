@@ -245,9 +245,11 @@ def test_a_worker_is_known_as_long_as_it_gives_signs_of_life(world: World) -> No
     )
     world.pass_time(15)
     assert [worker.id for worker in world.ledger.workers()] == ["w0"]
+    assert world.ledger.alive() == 1
     world.ledger.sweep(1000)
     world.ledger.beat(one, 15)
     assert [worker.id for worker in world.ledger.workers()] == ["w0", "w1"]
+    assert world.ledger.alive() == 2
 
 
 def test_workers_at_work_are_counted_once_each(world: World) -> None:

@@ -139,11 +139,11 @@ def test_a_dropped_chunk_keeps_its_counts_and_counts_as_met(world: World) -> Non
     world.open(chunks=2)
     for task in ("plan.0", "paste.0"):
         world.do(task)
-    world.ledger.drop("job", 0)
+    world.ledger.drop("job", [0])
     assert "plan.0" in world.states(), "dropped before it ended"
     world.do("encode.0")
     before = world.ledger.status("job")
-    world.ledger.drop("job", 0)
+    world.ledger.drop("job", [0])
     assert sorted(world.states()) == ["encode.1", "paste.1", "plan.1"]
     assert world.ledger.status("job") == before
     late = NewTask("late.1", "paste", CPU, 1, settles=("patched.0",), waits=("detail.0.99", "paste.0"))
@@ -153,7 +153,7 @@ def test_a_dropped_chunk_keeps_its_counts_and_counts_as_met(world: World) -> Non
 def test_a_finished_chunk_is_not_opened_again_by_a_process_that_was_asleep(world: World) -> None:
     world.open(chunks=1)
     world.run_all()
-    world.ledger.drop("job", 0)
+    world.ledger.drop("job", [0])
     assert world.ledger.extend("job", chunk_tasks(0), 1) == ()
     assert world.states() == {}
 
@@ -163,14 +163,28 @@ def test_a_chunk_that_is_done_but_for_a_straggler_is_not_dropped(world: World) -
     world.ledger.extend("job", [NewTask("thumbs.0", "paste", "gpu.80", 0)], 1)
     world.run_all()
     assert world.ledger.chunk_states("job", [0]) == {0: "done"}
-    world.ledger.drop("job", 0)
+    world.ledger.drop("job", [0])
     assert "plan.0" in world.states()
+
+
+def test_tasks_of_the_job_itself_are_dropped_by_name_once_they_are_completed(world: World) -> None:
+    world.open(chunks=1)
+    reads = [NewTask(f"ingest.frame-a.{n}", "ingest", CPU) for n in range(2)]
+    world.ledger.extend("job", [*reads, NewTask("late.0", "paste", CPU, 0, waits=("ingest.frame-a.1",))], 1)
+    world.do("ingest.frame-a.0")
+    before = world.ledger.status("job")
+    world.ledger.drop("job", [], ["ingest.frame-a.0", "ingest.frame-a.1", "nobody"])
+    assert sorted(world.states()) == ["encode.0", "ingest.frame-a.1", "late.0", "paste.0", "plan.0"]
+    assert world.ledger.status("job") == before
+    again = NewTask("again.0", "paste", CPU, 0, waits=("ingest.frame-a.0",))
+    assert names(world.ledger.extend("job", [reads[0], again], 1)) == ["ingest.frame-a.0"], "it runs again"
+    assert names(world.do("ingest.frame-a.0").offers) == ["again.0"]
 
 
 def test_a_chunk_that_failed_is_not_dropped(world: World) -> None:
     world.open(chunks=1)
     world.ledger.fail(world.take("plan.0"), Outcome.ERROR, "broken", None)
-    world.ledger.drop("job", 0)
+    world.ledger.drop("job", [0])
     assert len(world.states()) == 3
 
 
@@ -230,7 +244,7 @@ def test_what_is_not_there_is_said(world: World) -> None:
     ):
         with pytest.raises(NotFound, match="gone"):
             question()
-    ledger.drop("gone", 0)
+    ledger.drop("gone", [0])
     ledger.forget("gone")
 
 

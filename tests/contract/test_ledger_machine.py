@@ -151,9 +151,9 @@ class Histories(RuleBasedStateMachine):
         if WRAP.id not in {task.id for task in self.twins.tasks(job)}:
             self.twins.held.pop((job, WRAP.id), None)
 
-    @rule(job=JOBS, chunk=st.integers(0, CHUNKS - 1))
-    def drop(self, job: str, chunk: int) -> None:
-        self.twins.both(lambda ledger: ledger.drop(job, chunk))
+    @rule(job=JOBS, chunks=st.sets(st.integers(0, CHUNKS - 1), max_size=3), ingest=st.integers(0, 2))
+    def drop(self, job: str, chunks: set[int], ingest: int) -> None:
+        self.twins.both(lambda ledger: ledger.drop(job, sorted(chunks), [f"ingest.frame-a.{ingest}"]))
 
     @rule(job=JOBS)
     def ready(self, job: str) -> None:

@@ -201,7 +201,7 @@ def test_a_full_server_takes_nothing_new_and_lets_what_was_begun_end(own_server:
         assert ledger.finish(lease, "x").accepted
         assert ledger.sweep(0.0).jobs == ("job",)
         assert len(world.run_all()) == 2
-        ledger.drop("job", 0)
+        ledger.drop("job", [0])
         assert world.states() == {}
         admin.config_set("maxmemory", 0)
     assert ledger.status("job").chunks_done == 1

@@ -109,6 +109,7 @@ class FarmUnderTest:
         self.s3 = s3
         self._given = settings
         self.processes: list[Process] = []
+        self.api_url = ""
         self._open = ExitStack()
 
     def __enter__(self) -> FarmUnderTest:
@@ -203,8 +204,9 @@ class FarmUnderTest:
     def api(self) -> Client:
         """Start the API; a client of it, closed with the farm."""
         port = free_port()
+        self.api_url = f"http://127.0.0.1:{port}"
         process = self.start("api", "farm.cli", "api", api_port=port)
-        client = self._open.enter_context(Client(f"http://127.0.0.1:{port}", patience_s=60.0))
+        client = self._open.enter_context(Client(self.api_url, patience_s=60.0))
 
         def answers() -> bool:
             assert process.alive, self.logs()

@@ -30,7 +30,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("FARM_S3_ENDPOINT", "")
     monkeypatch.setenv("FARM_WINDOW_CHUNKS", "")
     assert Settings.read().s3_endpoint is None
-    assert Settings.read().window_chunks == 4
+    assert Settings.read().window_chunks is None
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -114,3 +114,9 @@ class Batch:
     def prompt(self) -> tuple[str, ...]:
         """Texts whose conditionings are laid one behind the other, the same for all crops."""
         return self.crops[0].prompt or (self.detailer.prompt,)
+
+    @property
+    def prompts(self) -> tuple[tuple[tuple[str, ...], float], ...]:
+        """All that it is told, and how much each counts; the sum is 1. Two where one prompt fades into another."""
+        crop = self.crops[0]
+        return ((self.prompt, 1 - crop.share), (crop.toward, crop.share)) if crop.share else ((self.prompt, 1.0),)

@@ -36,6 +36,11 @@ class FakeEngine:
     """Sharpens, tints by the prompt and adds grain by the seed, inside the noise mask only."""
 
     def __init__(self, seconds_per_crop: float = 0.0) -> None:
+        """
+        Args:
+            seconds_per_crop: time that a batch takes, for each of its crops (a segment of a frame): a detailer whose
+                speed is known, so that what is measured is the farm around it.
+        """
         self._seconds_per_crop = seconds_per_crop
 
     @property
@@ -55,20 +60,24 @@ class FakeEngine:
     def detail(self, batch: Batch, on_step: OnStep) -> list[NDArray[np.uint8]]:
         """See `workers.gpu.engine.Engine`. A patch depends on its own crop only, never on the others of the batch."""
         steps = batch.detailer.steps * batch.detailer.cycle
+        begin = time.monotonic()
+        # First, so that a batch takes the time that was asked for, as long as the CPU is not slower than that.
+        changed = [_patch(crop, batch) for crop in batch.crops]
         for step in range(1, steps + 1):
-            time.sleep(self._seconds_per_crop * len(batch.crops) / steps)
+            due = begin + self._seconds_per_crop * len(batch.crops) * step / steps
+            time.sleep(max(0.0, due - time.monotonic()))
             on_step(step, steps)
         for cycle in range(batch.detailer.cycle):
             for hook in batch.plugins:
                 hook.set_steps(cycle, batch.detailer.cycle)
-        pictures = Chain(batch.plugins).post_decode([_patch(crop, batch) for crop in batch.crops])
+        pictures = Chain(batch.plugins).post_decode(changed)
         return [to_bytes(picture) for picture in pictures]
 
 
 def _patch(crop: CropInput, batch: Batch) -> Plane:
     detailer = batch.detailer
     pixels = np.asarray(crop.pixels, dtype=np.float32)
-    change = SHARPEN * (pixels - _mean_of_neighbors(pixels)) + _tint(_words(batch)) + _grain(crop, batch)
+    change = SHARPEN * (pixels - _mean_of_neighbors(pixels)) + _prompted(batch) + _grain(crop, batch)
     for use, picture in zip(batch.controls, crop.controls, strict=True):
         change = change + np.float32(CONTROL * use.strength) * (_spread(picture, pixels) - np.float32(0.5))
     for seen, picture in zip(batch.image_prompts, crop.references, strict=True):
@@ -96,11 +105,17 @@ def _spread(plane: Plane, over: Plane) -> Plane:
     return spread
 
 
-def _words(batch: Batch) -> str:
+def _prompted(batch: Batch) -> Plane:
+    """`[3]`: the tint of its words; one that fades into another where its prompt does."""
+    tints = [_tint(_words(batch, texts)) * np.float32(share) for texts, share in batch.prompts]
+    return tints[0] if len(tints) == 1 else tints[0] + tints[1]
+
+
+def _words(batch: Batch, texts: tuple[str, ...]) -> str:
     detailer = batch.detailer
     sampling = (detailer.steps, detailer.cfg, detailer.sampler_name, detailer.scheduler, detailer.cycle)
     refiner = (detailer.refiner_ratio,) if batch.refiner else ()
-    prompt = batch.prompt[0] if len(batch.prompt) == 1 else batch.prompt
+    prompt = texts[0] if len(texts) == 1 else texts
     hooks = key_part(detailer.hooks)
     words = (prompt, detailer.negative, sampling, refiner, batch.job_type.value, *([hooks] if hooks else []))
     # Folders by their names, which are hashes: caches lie anywhere.

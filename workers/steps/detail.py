@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from farm.detail.blend import Patch, compose, cut, feather, from_bytes
 from farm.detail.box import Box
 from farm.detail.enhance import CropInput, noise_mask
 from farm.domain import keys
+from farm.domain.chunk_length import pixel_steps
 from farm.domain.detailer import JobType
 from farm.domain.hooks import Preview
 from farm.domain.job import Job
@@ -124,7 +126,7 @@ def load(task: Task, tools: Tools) -> Loaded:
     outputs = task.outputs(detail.waits) if detail.waits else {}
     digests = {frame.position: frame.digest for frame in plan.frames}
     pictures = tools.pictures.read_all(digests[crop.frame] for crop in detail.crops)
-    source = task.job.source(detail.source)
+    source = task.job.source(detail.source).with_values(detail.values.items())
     detailer = source.detailer
     moving = task.job.type is JobType.ANIMATEDIFF
     inputs, frames = [], []
@@ -141,6 +143,8 @@ def load(task: Task, tools: Tools) -> Loaded:
                 seed=crop.seed,
                 frame=crop.frame,
                 prompt=crop.prompt,
+                toward=crop.toward,
+                share=crop.share,
             )
         )
     batch = Batch(
@@ -176,7 +180,10 @@ def _motion(job: Job, tools: Tools) -> Motion:
 def work(task: Task, tools: Tools, loaded: Loaded) -> Made:
     """The batch through the engine; progress after every sampler step."""
     hooks = loaded.hooked.open()
+    started = time.monotonic()
     patches = tools.engine.detail(replace(loaded.batch, plugins=hooks), task.progress)
+    pixels = sum(crop.size[0] * crop.size[1] for crop in loaded.detail.crops)
+    tools.speed.note(pixel_steps(loaded.batch.detailer, pixels), time.monotonic() - started)
     beside = loaded.hooked.finish(hooks, loaded.detail, patches) | control_members(loaded.batch)
     return Made(patches, beside, previews(task, tools, loaded, patches))
 

@@ -18,7 +18,7 @@ from farm.domain.job import Job
 from farm.domain.media import Group, Media
 from farm.errors import BadFrame, Rejected
 from farm.service.documents import compact
-from farm.service.skeleton import groups
+from farm.service.groups import group_at, numbers
 from workers.context import StepResult, Task, Tools
 
 WRITERS = 4
@@ -43,7 +43,7 @@ def ingest(task: Task, tools: Tools) -> StepResult:
     _, spec, number = task.id.split(".")
     use, media_start = spec.split("-")
     media = tools.media(_media_id(task.job, media_start))
-    group = groups(media)[int(number)]
+    group = group_at(media, int(number))
     name = document_name(media, use, group)
     if not tools.blobs.exists(name):
         frames = list(_frames(task, tools, media, use, int(number)))
@@ -60,10 +60,9 @@ def document_name(media: Media, use: str, group: Group) -> str:
 def ingested(tools: Tools, media: Media, use: str, first: int, last: int) -> dict[int, IngestedFrame]:
     """What ingest found at the positions first .. last (inclusive) of a media."""
     found: dict[int, IngestedFrame] = {}
-    for group in groups(media):
-        if group.start <= last and first < group.start + group.frames:
-            document = tools.json(document_name(media, use, group))
-            found.update({f["position"]: f for f in document["frames"] if first <= f["position"] <= last})
+    for number in numbers(media, first, last):
+        document = tools.json(document_name(media, use, group_at(media, number)))
+        found.update({f["position"]: f for f in document["frames"] if first <= f["position"] <= last})
     return found
 
 
@@ -82,7 +81,7 @@ def _media_id(job: Job, start: str) -> str:
 
 
 def _frames(task: Task, tools: Tools, media: Media, use: str, number: int) -> Iterator[IngestedFrame]:
-    group = groups(media)[number]
+    group = group_at(media, number)
     decoded = _of_video(tools, media, group) if media.kind == "video" else _of_pictures(tools, media, group, use)
     done = 0
     with ThreadPoolExecutor(WRITERS) as pool:

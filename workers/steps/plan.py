@@ -8,7 +8,7 @@ import numpy as np
 
 from farm.adapters.packs import decode_npy, encode_npy, pack, unpack
 from farm.adapters.pictures import decode, encode_png
-from farm.detail.segs import Seg, combine_masks
+from farm.detail.segs import Seg
 from farm.detail.spans import Chunk, stop_before
 from farm.domain import keys
 from farm.domain.detailer import JobType
@@ -21,6 +21,7 @@ from workers.context import StepResult, Task, Tools
 from workers.steps.ingest import IngestedFrame, frame_digest, ingested
 from workers.steps.masks import Mask, clip_masks, document_segs, frame_masks, looked_at, mask_segs, per_frame
 from workers.steps.scan import clip_segments
+from workers.steps.tracks import ClipSegment, frame_rows
 
 
 def plan(task: Task, tools: Tools) -> StepResult:
@@ -91,29 +92,23 @@ def _still(
 
 
 def _moving(
-    tools: Tools, job: Job, source: Source, segs: Sequence[Seg], frames: Sequence[PlannedFrame]
+    tools: Tools, job: Job, source: Source, segments: Sequence[ClipSegment], frames: Sequence[PlannedFrame]
 ) -> dict[int, Sequence[Seg]]:
     positions = [frame.position for frame in frames]
-    if per_frame(tools, source):
-        masks: Mapping[int, Mask] = clip_masks(tools, job, source, positions)
-        return {p: [_with_mask(seg, masks[p][seg.crop_region.slices]) for seg in segs] for p in positions}
-    return {position: [_of_frame(seg, job, position) for seg in segs] for position in positions}
+    if not per_frame(tools, source):
+        rows = [frame_rows(one.seg, job) for one in segments]
+        return {
+            p: [one.at(p - job.start, row[(p - job.start) % len(row)]) for one, row in zip(segments, rows, strict=True)]
+            for p in positions
+        }
+    masks: Mapping[int, Mask] = clip_masks(tools, job, source, positions)
+    return {p: [one.at(p - job.start, one.own(masks[p])) for one in segments] for p in positions}
 
 
 def _of_frame(seg: Seg, job: Job, position: int) -> Seg:
     """The segment with the mask that it has in one frame."""
-    rows = _frame_rows(seg, job)
+    rows = frame_rows(seg, job)
     return _with_mask(seg, rows[(position - job.start) % len(rows)])
-
-
-def _frame_rows(seg: Seg, job: Job) -> Mask:
-    """A segment's masks `[F, h, w]` by position in the job; one for all, `[1, h, w]`, where the counts differ."""
-    mask = np.asarray(seg.mask, dtype=np.float32)
-    if mask.ndim == 2:
-        return mask[None]
-    if len(mask) == job.frames or len(mask) == 1:
-        return mask
-    return mask[job.start : job.end] if len(mask) == job.input.frames else combine_masks(mask)[None]
 
 
 def _with_mask(seg: Seg, mask: Mask) -> Seg:

@@ -2,94 +2,105 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from farm.adapters.packs import decode_npy, encode_npy, pack, unpack
-from farm.detail.box import Box
 from farm.detail.clip_segs import animatediff_segs, union_mask
-from farm.detail.segs import Seg, mask_to_segs
+from farm.detail.follow import Ints, marked_areas
+from farm.detail.segs import mask_to_segs
 from farm.domain import keys
 from farm.domain.job import Job, Source
 from farm.domain.keys import SCAN_FRAMES
+from farm.service.advance import media_of
 from farm.service.documents import compact
-from farm.service.skeleton import SEGMENTS
+from farm.service.skeleton import SCANS_AHEAD, SEGMENTS, scan_tasks
 from workers.context import StepResult, Task, Tools
 from workers.steps.masks import Mask, clip_masks, document_segs, per_frame
+from workers.steps.tracks import NO_MASK, ClipSegment, of_document, packed, unpacked, with_ways
 
 BATCH = 16
 """Masks in memory at once."""
 
 
 def scan(task: Task, tools: Tools) -> StepResult:
-    """`scan.<k>`: the union of the masks of 512 frames; `segments.0`: the segments of them all."""
+    """`scan.<k>`: the union of the masks of 512 frames, and the areas in each where crops follow them, and a later scan
+    is added; `segments.0`: the segments of them all."""
     if task.id == SEGMENTS:
         return _merge(task, tools)
     number = int(task.id.split(".")[1])
+    name = keys.scan(task.job.id, number)
+    if not tools.blobs.exists(name):  # it is there where a lost ledger was rebuilt
+        _write_unions(task, tools, number, name)
+    media = media_of(task.job, tools.documents)
+    return StepResult(output=name, tasks=tuple(scan_tasks(task.job, media, number + SCANS_AHEAD, 1)))
+
+
+def _write_unions(task: Task, tools: Tools, number: int, name: str) -> None:
     start = task.job.start + number * SCAN_FRAMES
     positions = range(start, min(task.job.end, start + SCAN_FRAMES))
     members = {}
     for source in task.job.sources:
         if source.kind == "mask" or per_frame(tools, source):
-            members[f"{source.name}.npy"] = encode_npy(_union(task, tools, source, positions))
-    name = keys.scan(task.job.id, number)
+            union, areas = _union(task, tools, source, positions)
+            members[f"{source.name}.npy"] = encode_npy(union)
+            if areas:
+                members |= _pack_areas(source.name, areas)
     tools.blobs.put(name, pack(members), "application/zip")
-    return StepResult(output=name)
 
 
-def clip_segments(tools: Tools, job: Job) -> dict[str, list[Seg]]:
-    """The clip's segments by source, as the scan found them. A mask of shape `[0, 0]` says: one mask per frame."""
+def clip_segments(tools: Tools, job: Job) -> dict[str, list[ClipSegment]]:
+    """The clip's segments by source, as the scan found them."""
     document = tools.json(keys.segments(job.id))
-    masks = tools.object(_masks_name(job.id), unpack)
-    return {
-        source: [_read(entry, decode_npy(masks[f"{source}.{i}.npy"])) for i, entry in enumerate(entries)]
-        for source, entries in document["sources"].items()
-    }
+    members = tools.object(_masks_name(job.id), unpack)
+    return {source: unpacked(source, entries, members) for source, entries in document["sources"].items()}
 
 
-def _union(task: Task, tools: Tools, source: Source, positions: range) -> Mask:
+def _union(task: Task, tools: Tools, source: Source, positions: range) -> tuple[Mask, list[Ints]]:
+    """The union of the masks, and what is marked in each, if somebody asks."""
     union: Mask | None = None
+    follows = source.detailer.follow and per_frame(tools, source)
+    areas: list[Ints] = []
     for start in range(positions.start, positions.stop, BATCH):
         batch = range(start, min(positions.stop, start + BATCH))
         masks = clip_masks(tools, task.job, source, batch)
         union = union_mask(np.stack(list({id(m): m for m in masks.values()}.values())), union)
+        areas += [marked_areas(masks[position]) for position in batch] if follows else []
         task.progress(batch.stop - positions.start, len(positions))
     assert union is not None  # a scan has at least one frame
-    return union
+    return union, areas
 
 
 def _merge(task: Task, tools: Tools) -> StepResult:
     job = task.job
-    found = {source.name: _segments(tools, job, source) for source in job.sources}
-    document = {
-        "sources": {
-            name: [
-                {"bbox": seg.bbox, "crop_region": seg.crop_region, "label": seg.label, "confidence": seg.confidence}
-                for seg in segs
-            ]
-            for name, segs in found.items()
-        }
-    }
-    members = {f"{name}.{i}.npy": encode_npy(seg.mask) for name, segs in found.items() for i, seg in enumerate(segs)}
+    sources, members = {}, dict[str, bytes]()
+    for source in job.sources:
+        sources[source.name], arrays = packed(source.name, _segments(tools, job, source))
+        members |= arrays
     tools.blobs.put(_masks_name(job.id), pack(members), "application/zip")
     tools.forget(_masks_name(job.id))
     name = keys.segments(job.id)
-    tools.blobs.put(name, compact(document), "application/json")
+    tools.blobs.put(name, compact({"sources": sources}), "application/json")
     return StepResult(output=name)
 
 
-def _segments(tools: Tools, job: Job, source: Source) -> list[Seg]:
+def _segments(tools: Tools, job: Job, source: Source) -> list[ClipSegment]:
     if source.kind == "segs" and not per_frame(tools, source):
-        return document_segs(tools, job, source, None)
+        return [of_document(seg, job, source) for seg in document_segs(tools, job, source, None)]
     detailer = source.detailer
+    follows = detailer.follow and per_frame(tools, source)
     union: Mask | None = None
+    parts = []
     for number in range(-(-job.frames // SCAN_FRAMES)):
-        part = decode_npy(unpack(tools.blobs.get(keys.scan(job.id, number)))[f"{source.name}.npy"])
-        union = union_mask(part[None], union)
+        members = unpack(tools.blobs.get(keys.scan(job.id, number)))
+        union = union_mask(decode_npy(members[f"{source.name}.npy"])[None], union)
+        if follows:
+            parts.append(_unpack_areas(source.name, members))
     assert union is not None  # a job has at least one frame
     if not per_frame(tools, source):
-        return animatediff_segs(
+        found = animatediff_segs(
             union,
             False,
             detailer.crop_factor,
@@ -98,13 +109,22 @@ def _segments(tools: Tools, job: Job, source: Source) -> list[Seg]:
             source.name,
             contour_fill=detailer.contour_fill,
         )
-    found = mask_to_segs(union, False, detailer.crop_factor, detailer.bbox_fill, detailer.drop_size, source.name)
-    of_its_frame = np.zeros((0, 0), dtype=np.float32)
-    return [Seg(seg.bbox, seg.crop_region, of_its_frame, seg.label, seg.confidence) for seg in found]
+        return [ClipSegment(seg) for seg in found]
+    found = mask_to_segs(union, False, detailer.crop_factor, False, detailer.drop_size, source.name)
+    if follows:
+        return with_ways(found, parts, (job.input.width, job.input.height), source)
+    return [ClipSegment(replace(seg, mask=NO_MASK)) for seg in found]
 
 
-def _read(entry: dict[str, Any], mask: Mask) -> Seg:
-    return Seg(tuple(entry["bbox"]), Box(*entry["crop_region"]), mask, entry["label"], entry["confidence"])
+def _pack_areas(source: str, areas: Sequence[Ints]) -> dict[str, bytes]:
+    """Of each frame, one after the other, and how many each has."""
+    counts = np.array([len(found) for found in areas], dtype=np.int32)
+    return {f"{source}.areas.npy": encode_npy(np.concatenate(areas)), f"{source}.counts.npy": encode_npy(counts)}
+
+
+def _unpack_areas(source: str, members: dict[str, bytes]) -> list[Ints]:
+    ends = np.cumsum(decode_npy(members[f"{source}.counts.npy"]))
+    return np.split(decode_npy(members[f"{source}.areas.npy"]), ends[:-1])
 
 
 def _masks_name(job: str) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any
+from shutil import copyfileobj
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
@@ -23,23 +26,37 @@ from farm.service.skeleton import chunks
 from workers.context import StepResult, Task, Tools
 from workers.steps.plan import load_masks
 
+T = TypeVar("T")
+READERS = 8
+"""Chunks that are read ahead."""
 PACKAGES = ("detail-farm", "torch", "diffusers", "transformers", "numpy", "pillow", "opencv-python-headless", "av")
 
 
 def wrap(task: Task, tools: Tools) -> StepResult:
-    """Write `segs.json`, `video.mp4` (if every chunk is there) and `manifest.json`."""
+    """Write `segs.json`, `video.mp4` (if every chunk is there) and `manifest.json`; memory holds a few chunks."""
     job = task.job
-    documents = [tools.json_or_none(keys.chunk(job.id, number)) for number in range(chunks(job))]
-    missing = [number for number, document in enumerate(documents) if document is None]
-    with tempfile.TemporaryDirectory(prefix="farm-wrap-") as folder:
-        segs = Path(folder) / "segs.json"
-        with segs.open("w") as file:
-            _write_segs(task, tools, file)
-        tools.blobs.put_file(keys.segs(job.id), segs, "application/json")
+    with tempfile.TemporaryDirectory(prefix="farm-wrap-") as name:
+        folder = Path(name)
+        with (folder / "frames").open("wb") as file:
+            missing = _write_frames(task, tools, file)
+        with (folder / "segs.json").open("w") as texts:
+            _write_segs(task, tools, texts)
+        tools.blobs.put_file(keys.segs(job.id), folder / "segs.json", "application/json")
         if "video" in job.outputs and not missing:
             for variation in range(job.batch_size):
-                _join(job, tools, variation, Path(folder))
-    manifest = {
+                _join(job, tools, variation, folder)
+        with (folder / "manifest.json").open("wb") as file, (folder / "frames").open("rb") as frames:
+            before, after = compact(_manifest(job, missing)).split(b'"frames":[]', 1)
+            file.write(before + b'"frames":[')
+            copyfileobj(frames, file)
+            file.write(b"]" + after)
+        tools.blobs.put_file(keys.manifest(job.id), folder / "manifest.json", "application/json")
+    return StepResult(output=keys.manifest(job.id))
+
+
+def _manifest(job: Job, missing: Sequence[int]) -> dict[str, object]:
+    """All of the manifest but its frames."""
+    return {
         "job": job.id,
         "name": job.name,
         "type": job.type.value,
@@ -52,11 +69,35 @@ def wrap(task: Task, tools: Tools) -> StepResult:
         "versions": versions(),
         "missing_chunks": missing,
         "video": keys.video(job.id, 0) if "video" in job.outputs and not missing else None,
-        "frames": [frame for document in documents if document for frame in document["frames"]],
+        "frames": [],
     }
-    name = keys.manifest(job.id)
-    tools.blobs.put(name, compact(manifest), "application/json")
-    return StepResult(output=name)
+
+
+def _ahead(load: Callable[[int], T], count: int) -> Iterator[T]:
+    """`load` of 0 to `count`, in order, a few of them read ahead."""
+    with ThreadPoolExecutor(READERS) as pool:
+        waiting: deque[Future[T]] = deque()
+        for number in range(count):
+            waiting.append(pool.submit(load, number))
+            if len(waiting) > READERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _write_frames(task: Task, tools: Tools, file: IO[bytes]) -> list[int]:
+    """The manifest's entries of frames, with commas between; the numbers of chunks that are not there."""
+    job, missing, separator = task.job, [], b""
+    documents = _ahead(lambda number: tools.json_or_none(keys.chunk(job.id, number)), chunks(job))
+    for number, document in enumerate(documents):
+        task.progress(number, 2 * chunks(job))
+        if document is None:
+            missing.append(number)
+            continue
+        for frame in document["frames"]:
+            file.write(separator + compact(frame))
+            separator = b","
+    return missing
 
 
 def versions() -> dict[str, str]:
@@ -75,19 +116,25 @@ def _write_segs(task: Task, tools: Tools, file: IO[str]) -> None:
     job = task.job
     file.write(f'{{"header": [{job.input.height}, {job.input.width}], "frames": {{')
     separator = ""
-    for number in range(chunks(job)):
-        task.progress(number, chunks(job))
-        try:
-            plan = tools.plan(job.id, number)
-        except NotFound:
+    for number, (plan, masks) in enumerate(_ahead(lambda number: _plan(tools, job, number), chunks(job))):
+        task.progress(chunks(job) + number, 2 * chunks(job))
+        if plan is None:
             continue
-        masks = [_png(mask) for mask in load_masks(tools, plan)]
         for frame in plan.frames:
             if plan.core[0] <= frame.position < plan.core[1]:
                 entries = list(_entries(plan, frame, masks))
                 file.write(f'{separator}"{frame.number}": {json.dumps(entries)}')
                 separator = ",\n"
     file.write("}}")
+
+
+def _plan(tools: Tools, job: Job, number: int) -> tuple[Plan | None, list[str]]:
+    """A chunk's plan and its masks as text; None where it could not be planned."""
+    try:
+        plan = tools.plan(job.id, number)
+    except NotFound:
+        return None, []
+    return plan, [_png(mask) for mask in load_masks(tools, plan)]
 
 
 def _entries(plan: Plan, frame: PlannedFrame, masks: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -109,11 +156,12 @@ def _png(mask: np.ndarray[Any, np.dtype[np.float32]]) -> str:
 
 
 def _join(job: Job, tools: Tools, variation: int, folder: Path) -> None:
-    parts = []
-    for number in range(chunks(job)):
+    def fetch(number: int) -> Path:
         part = folder / f"{variation}-{number:06d}.mp4"
         tools.blobs.get_to_file(keys.video_part(job.id, variation, number), part)
-        parts.append(part)
+        return part
+
+    parts = list(_ahead(fetch, chunks(job)))
     out = folder / f"{variation}.mp4"
     # A rate of the job's own: frames are shown at it, and the sound would not fit any more.
     own_rate = job.input.kind == "video" and job.fps == job.input.fps

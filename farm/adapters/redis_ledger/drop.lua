@@ -1,24 +1,42 @@
--- ARGV: job, chunk. Forgets the rows of a chunk that is done, if all of its tasks ended well.
+-- ARGV: job, chunks as JSON, tasks as JSON. Forgets the rows of those chunks that are done, if all of their tasks ended
+-- well, and of those tasks that ended well. Costs as much as there are chunks and tasks in the call.
 
 even_if_full()
 local job = open_job(ARGV[3])
-local chunk = tonumber(ARGV[4])
-if not job or not is_done(job, chunk) then
+if not job then
   return 0
 end
-local names = redis.call('HGET', key(job.id, 'chunks'), chunk) or ''
 local found = {}
-for name in string.gmatch(names, '%S+') do
-  local row = row_of(job, name)
-  if row and not GOOD[row.state] then
-    return 0
+
+local function take(names)
+  for _, name in ipairs(names) do
+    local row = row_of(job, name)
+    if row and not GOOD[row.state] then
+      return false
+    end
   end
-  found[#found + 1] = name
+  for _, name in ipairs(names) do
+    found[#found + 1] = name
+  end
+  return true
+end
+
+for _, chunk in ipairs(cjson.decode(ARGV[4])) do
+  local names = is_done(job, chunk) and redis.call('HGET', key(job.id, 'chunks'), chunk)
+  local list = {}
+  for name in string.gmatch(names or '', '%S+') do
+    list[#list + 1] = name
+  end
+  if list[1] and take(list) then
+    redis.call('HDEL', key(job.id, 'chunks'), chunk)
+  end
+end
+for _, name in ipairs(cjson.decode(ARGV[5])) do
+  take({ name })
 end
 for first = 1, #found, 1000 do
   local last = math.min(first + 999, #found)
   redis.call('HDEL', key(job.id, 'rows'), unpack(found, first, last))
   redis.call('HDEL', key(job.id, 'deps'), unpack(found, first, last))
 end
-redis.call('HDEL', key(job.id, 'chunks'), chunk)
 return #found

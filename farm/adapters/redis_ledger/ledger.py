@@ -232,9 +232,9 @@ class RedisLedger:
         states |= {chunk: "failed" for chunk in asked if str(chunk) in failed}
         return states | {chunk: "done" for chunk, bit in zip(asked, done, strict=True) if bit}
 
-    def drop(self, job: str, chunk: int) -> None:
-        """Forget the rows of a chunk that is done, if all of its tasks ended well."""
-        self._run("drop", job, chunk)
+    def drop(self, job: str, chunks: Sequence[int], tasks: Sequence[str] = ()) -> None:
+        """Forget the rows of chunks that are done, if all of their tasks ended well, and of tasks that did."""
+        self._run("drop", job, json.dumps(list(chunks)), json.dumps(list(tasks)))
 
     def forget(self, job: str) -> None:
         """Remove a job."""
@@ -248,6 +248,10 @@ class RedisLedger:
         """Those alive, by id, with their leases."""
         found = [forms.worker_status(answer) for answer in self._run("workers")]
         return tuple(sorted(found, key=lambda worker: worker.id))
+
+    def alive(self) -> int:
+        """How many workers are alive."""
+        return int(self._run("alive"))
 
     def remember(self, key: str, value: str, ttl_s: float) -> str:
         """The value that is kept under `key`."""

@@ -32,3 +32,16 @@ def test_loras_are_typed_with_commas() -> None:
     draft = typed_draft("clip.mp4", {}, {}, {"vae": "mse"}, {"loras": "detail:0.8, face:1:0.5"})
     assert draft["detailer"]["loras"] == ["detail:0.8", "face:1:0.5"]
     assert draft["vae"] == "mse"
+
+
+def test_key_frames_are_typed_as_json() -> None:
+    draft = typed_draft("clip.mp4", {}, {}, {}, {"keyframes": '{"denoise": [[1, 0.3], [120, 0.6]]}'})
+    assert draft["detailer"]["keyframes"] == {"denoise": [[1, 0.3], [120, 0.6]]}
+    set_ = {"mask": ["face=m.png"], "set": ['segments.face.denoise={"keyframes": [[1, 0.3]]}']}
+    assert typed_draft("clip.mp4", set_, {}, {}, {})["segments"][0]["denoise"] == {"keyframes": [[1, 0.3]]}
+
+
+@pytest.mark.parametrize("text", ["[[1, 0.3]]", "denoise"])
+def test_key_frames_that_are_no_object_are_refused(text: str) -> None:
+    with pytest.raises(Rejected, match="--keyframes is no JSON"):
+        typed_draft("clip.mp4", {}, {}, {}, {"keyframes": text})

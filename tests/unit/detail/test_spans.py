@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from farm.detail.spans import Chunk, Spans, animatediff_spans, fade_weights, mask_spans, stop_before
@@ -53,16 +53,19 @@ def test_an_animatediff_chunk_reaches_a_stride_to_the_left_and_a_stride_and_the_
     assert (chunk.run_start, chunk.core_start, chunk.core_end, chunk.run_end) == (94, 106, 154, 170)
 
 
-@given(st.integers(300, 900), st.sampled_from([(16, 4), (16, 8), (24, 6), (8, 2), (16, 12), (16, 15)]))
+@given(st.integers(1, 900), st.sampled_from([(16, 4), (16, 8), (24, 6), (8, 2), (16, 12), (16, 15), (16, 0)]))
+@example(49, (16, 4))
+@example(103, (16, 8))
 def test_windows_over_a_core_are_those_of_the_whole_clip(length: int, context: tuple[int, int]) -> None:
     window, overlap = context
     stride = window - overlap
 
-    def windows(start: int, end: int) -> set[int]:
-        return {min(first, end - window) for first in range(start, end - overlap, stride)}
+    def windows(start: int, end: int) -> set[tuple[int, int]]:
+        begins = {min(first, end - window) for first in range(start, max(start + 1, end - overlap), stride)}
+        return {(max(begin, start), min(max(begin, start) + window, end)) for begin in begins}
 
-    def over(first: int, last: int, found: set[int]) -> set[int]:
-        return {begin for begin in found if begin < last and begin + window > first}
+    def over(first: int, last: int, found: set[tuple[int, int]]) -> set[tuple[int, int]]:
+        return {(begin, end) for begin, end in found if begin < last and end > first}
 
     whole = windows(0, length)
     for chunk in _chunks(animatediff_spans(0, length, window, overlap)):
@@ -136,6 +139,13 @@ def test_a_halo_stops_before_an_unreadable_frame() -> None:
     cut = stop_before(chunk, [40, 38, 100, 98, 150])
     assert (cut.run_start, cut.run_end) == (41, 98)
     assert (cut.core_start, cut.core_end) == (chunk.core_start, chunk.core_end)
+
+
+def test_a_run_at_the_end_of_the_clip_has_a_whole_window() -> None:
+    chunk = animatediff_spans(0, 50).chunk(1)
+    assert (chunk.run_start, chunk.core_start, chunk.run_end) == (24, 48, 50)
+    chunk = animatediff_spans(0, 52).chunk(1)
+    assert (chunk.run_start, chunk.core_start, chunk.run_end) == (36, 48, 52)
 
 
 def test_a_core_is_rounded_up_to_whole_strides() -> None:

@@ -92,6 +92,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"type": "animatediff", "model": "still"}, "has no motion module"),
     ({"type": "animatediff", "chunk": 50}, "must be a multiple of the stride 12 .* Try 48"),
     ({"type": "animatediff", "chunk": 12}, "24 or more. Try 24"),
+    ({"type": "animatediff", "chunk": 65}, "Try 60"),
 ]
 
 
@@ -150,6 +151,7 @@ def test_chunks_default_to_sixteen_frames_and_to_four_strides() -> None:
     assert _complete().chunk == 16
     assert _complete(type="animatediff").chunk == 48
     assert _complete(type="animatediff", **_with(context_length=8, context_overlap=3)).chunk == 50
+    assert _complete(type="animatediff", chunk=60).chunk == 60
 
 
 def test_a_range_is_given_by_frame_numbers_also_where_numbers_have_gaps() -> None:
@@ -190,3 +192,13 @@ def test_a_job_is_offered_to_the_least_gpu_that_holds_it() -> None:
 
 def test_a_negative_prompt_without_guidance_is_warned_of() -> None:
     assert "no effect at cfg 1" in _complete(**_with(negative="blurry", cfg=1)).warnings[-1]
+
+
+def test_where_follow_does_nothing_the_job_says_so() -> None:
+    def warned(**request: object) -> bool:
+        return any("`follow` does nothing" in text for text in _complete(detailer={"follow": True}, **request).warnings)
+
+    one = [{"name": "head", "mask": "one"}]
+    assert warned(type="mask")
+    assert warned(type="animatediff", segments=one)
+    assert not warned(type="animatediff")

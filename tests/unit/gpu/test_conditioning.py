@@ -4,17 +4,22 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from farm.detail.enhance import CropInput
+from farm.domain.detailer import Detailer, JobType
 from farm.domain.model import Family
 from tests.unit.gpu.demo import demo_model
 from tests.unit.gpu.families import SUMMARY, WIDTH, tiny
+from workers.gpu.batch import Batch
 from workers.gpu.clip import NoSuchLayer
-from workers.gpu.conditioning import TextEncoder
+from workers.gpu.conditioning import Encoded, TextEncoder
 from workers.gpu.faults import BadModel
+from workers.gpu.guidance import guidance_of, mixed
 from workers.gpu.models import load_model
 from workers.gpu.parts import read_parts
 
@@ -195,3 +200,28 @@ def test_an_embedding_of_another_width_or_that_cannot_be_read_is_refused(tmp_pat
     (tmp_path / "y").mkdir()
     with pytest.raises(BadModel, match="the embedding 'y' cannot be read"):
         text.encoded("embedding:y", None, {"y": tmp_path / "y"})
+
+
+def test_a_prompt_that_fades_is_the_mean_of_both_by_the_share_of_the_way() -> None:
+    text = demo_model().text
+    day, night = text.encoded("day"), text.encoded("night")
+    between = mixed([(day, 0.75), (night, 0.25)])
+    assert torch.allclose(between.hidden, 0.75 * day.hidden + 0.25 * night.hidden, atol=1e-6)
+    assert between.pooled is None
+
+
+def test_prompts_of_unlike_length_are_repeated_to_a_common_one_before_they_are_mixed() -> None:
+    short, long = Encoded(torch.ones(1, 77, 4), torch.ones(1, 4)), Encoded(torch.zeros(1, 154, 4), torch.zeros(1, 4))
+    between = mixed([(short, 0.25), (long, 0.75)])
+    assert torch.equal(between.hidden, torch.full((1, 154, 4), 0.25))
+    assert between.pooled is not None
+    assert torch.equal(between.pooled, torch.full((1, 4), 0.25))
+
+
+def test_a_batch_is_told_its_prompt_and_what_it_fades_into() -> None:
+    model = demo_model()
+    crop = CropInput(np.zeros((8, 8, 3), np.float32), None, (8, 8), 0, 0, ("day",), toward=("night",), share=0.25)
+    batch = Batch(JobType.MASK, Detailer(), (crop,), Path(), None, 1)
+    told = guidance_of(model, batch, None).positive
+    expected = mixed([(model.text.encoded("day"), 0.75), (model.text.encoded("night"), 0.25)])
+    assert torch.equal(told, expected.hidden)

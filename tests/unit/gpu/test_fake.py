@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,10 @@ def test_the_fake_engine_and_the_names_need_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_prompt_that_fades_lies_between_both() -> None:
+    day, night = (_patch(replace(_crop(), prompt=(text,)), denoise=1).astype(int) for text in ("day", "night"))
+    half = _patch(replace(_crop(), prompt=("day",), toward=("night",), share=0.5), denoise=1).astype(int)
+    assert np.abs(half - (day + night) / 2).mean() < 1
+    assert np.abs(day - night).mean() > 4

@@ -1,0 +1,3 @@
+-- Returns how many workers are alive.
+
+return redis.call('ZCOUNT', WORKERS, '(' .. now, '+inf')

@@ -1,0 +1,105 @@
+"""`python -m tests.bench.scaling`: does twice the number of workers do twice the work?
+
+Each chunk costs the detailer a second. Efficiency is the number of chunks per second and worker while all workers have
+something to do: from the end of the first chunks to that of the last but a few. On a machine with few cores the CPU
+time of the workers is the limit at last; it is printed beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+
+from farm.domain.state import JOB_ENDED
+from tests.bench.loads import FRAME, Clip, bench_farm, ingest_all, request, start_workers, take_in
+from tests.bench.measures import machine, out, table
+from tests.bench.watch import Watch
+from tests.e2e.farm_under_test import FarmUnderTest, until
+
+PATIENCE_S = 3600.0
+CHUNK_S = 1.0
+"""Seconds that the detailer takes for a chunk."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """A job by so many workers."""
+
+    workers: int
+    chunks_per_s: float
+    """While all workers had something to do."""
+    whole_per_s: float
+    """From submission to the last chunk."""
+    cores: float
+    """CPU seconds per second, of all processes and servers."""
+
+    @property
+    def efficiency(self) -> float:
+        """1: every worker is inside the detailer all the time."""
+        return self.chunks_per_s * CHUNK_S / self.workers
+
+
+def measure(farm: FarmUnderTest, clip: Clip, workers: int, rounds: int, chunk: int) -> Speed:
+    """Run `rounds` chunks per worker over frames that were ingested before."""
+    chunks = rounds * workers
+    frames = {"uri": clip.uri, "frames": f"1-{chunks * chunk}"}
+    wanted = request(clip, prompt=f"{workers} workers", disks=("right",), chunk=chunk, input=frames)
+    ends: list[tuple[float, int]] = []
+    with Watch(farm, every_s=0.5) as watch:
+        begin = time.monotonic()
+        job = farm.submit(wanted)
+
+        def ended() -> bool:
+            status = farm.farm.status(job)
+            ends.append((time.monotonic() - begin, status.chunks_done))
+            return status.state in JOB_ENDED
+
+        until(f"{workers} workers have done {chunks} chunks", ended, PATIENCE_S)
+    first = next(end for end in ends if end[1] >= workers)
+    last = next(end for end in ends if end[1] >= chunks - workers)
+    whole = next(at for at, done in ends if done == chunks)
+    return Speed(
+        workers,
+        (last[1] - first[1]) / (last[0] - first[0]),
+        chunks / whole,
+        sum(watch.cpu().values()) / (watch.samples[-1].at - watch.samples[0].at),
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.scaling", description=__doc__)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="the full load has 1 2 4 8 16 32")
+    parser.add_argument("--rounds", type=int, default=12, help="chunks per worker, 3 or more")
+    parser.add_argument("--chunk", type=int, default=1, help="frames per chunk; the more, the more CPU time it takes")
+    given = parser.parse_args()
+    counts = sorted(given.workers)
+    out.print(
+        f"{machine(torch.device('cpu'))}\nChunks of {given.chunk} frames, {FRAME}, one segment, {CHUNK_S:g} s in the "
+        f"detailer each; {given.rounds} chunks per worker."
+    )
+    speeds: list[Speed] = []
+    with bench_farm(fake_seconds=CHUNK_S / given.chunk) as farm:
+        clip = take_in(farm, counts[-1] * given.rounds * given.chunk)
+        ingest_all(farm, clip)
+        running = 0
+        for count in counts:
+            start_workers(farm, count - running, "cpu,gpu", prefix=f"w{running}-")
+            running = count
+            speeds.append(measure(farm, clip, count, given.rounds, given.chunk))
+    table(
+        f"Efficiency: chunks per second and worker, {os.cpu_count()} cores",
+        ("workers", "efficiency", "chunks/s", "with beginning and end", "cores in use"),
+        [
+            (str(s.workers), f"{s.efficiency:.3f}", f"{s.chunks_per_s:.2f}", f"{s.whole_per_s:.2f}", f"{s.cores:.2f}")
+            for s in speeds
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
