@@ -82,7 +82,7 @@ redis.call('SET', prefix .. 'incarnation', ARGV[5], 'NX')
 local incarnation, count = redis.call('GET', prefix .. 'incarnation'), redis.call('INCR', prefix .. 'fence')
 row.fence = incarnation .. '-' .. ARGV[5] .. '-' .. count
 row.attempt = row.attempt + 1
-row.worker, row.started = worker, now
+row.worker, row.started, row.ttl = worker, now, ttl
 row.front, row.step, row.steps = nil, nil, nil
 redis.call('ZADD', LEASES, now + ttl, member(job, row))
 redis.call('SADD', worker_key(worker), member(job, row))
