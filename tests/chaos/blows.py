@@ -13,6 +13,7 @@ import redis
 
 from farm.domain.queues import QUEUES
 from farm.ports import Offer, TaskFilter
+from farm.service.rebuild import recover_all
 from tests.chaos.crew import Crew, Man, Spared
 from tests.chaos.hosts import Host
 from tests.chaos.watch import Watch
@@ -163,8 +164,7 @@ def forgetful_redis(arm: Arm) -> str:
             lost += path.stat().st_size - size
             os.truncate(path, size)
     arm.farm.redis.start()
-    for job in arm.farm.farm.stored_jobs():
-        arm.farm.farm.recover(job)
+    recover_all(arm.farm.farm)
     return f"{lost} bytes of its file"
 
 

@@ -14,6 +14,7 @@ import redis
 
 from farm.domain import keys
 from farm.domain.state import JobState, TaskState
+from farm.service.rebuild import stored_jobs
 from tests.chaos.watch import PREFIX, Loss
 from tests.e2e.farm_under_test import FarmUnderTest
 from tests.e2e.losses import steps_needed
@@ -157,7 +158,7 @@ def wrong_manifests(farm: FarmUnderTest, job: str, found: Mapping[str, str]) -> 
 
 def doubled_jobs(farm: FarmUnderTest, asked: Collection[str]) -> list[str]:
     """Jobs that nobody has asked for."""
-    return [f"job {job} was submitted by nobody" for job in farm.farm.stored_jobs() if job not in asked]
+    return [f"job {job} was submitted by nobody" for job in stored_jobs(farm.blobs) if job not in asked]
 
 
 def steps_of(farm: FarmUnderTest, jobs: Sequence[str]) -> tuple[int, int]:

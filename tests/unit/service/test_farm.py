@@ -18,6 +18,7 @@ from farm.errors import Conflict, NotFound, Unavailable
 from farm.ports import Lease, NewTask, Offer, TaskFilter
 from farm.service.documents import compact
 from farm.service.farm import Bounds, Clock, Farm
+from farm.service.rebuild import stored_jobs
 
 FRAMES = 132
 
@@ -47,6 +48,8 @@ class World:
         ref = ModelRef(name="demo", hash="0" * 64, has_motion=True)
         self.blobs.put("models/names/demo.json", ref.model_dump_json().encode())
         self.ran: list[str] = []
+        self.details = 2
+        """Detail tasks of each chunk."""
 
     def request(self, job_type: str = "mask", **changes: object) -> JobRequest:
         uri = "upload:{}000000000000".format
@@ -79,7 +82,7 @@ class World:
         feeds = (f"patched.{lease.chunk}",)
         return [
             NewTask(f"detail.{lease.chunk}.{i}", "detail", "gpu.0", lease.chunk, "detail:head", f"k{i}", feeds=feeds)
-            for i in range(2)
+            for i in range(self.details)
         ]
 
     def _frames(self, lease: Lease) -> int:
@@ -238,7 +241,7 @@ def test_a_submission_whose_process_died_becomes_one_job_when_it_is_repeated(
             world.farm.submit(world.request(), idempotency_key="k")
     job = world.farm.submit(world.request(), idempotency_key="k").facts.id
     assert world.farm.submit(world.request(), idempotency_key="k").facts.id == job
-    assert world.farm.stored_jobs() == [job]
+    assert list(stored_jobs(world.blobs)) == [job]
     world.run()
     assert world.farm.status(job).state is JobState.COMPLETED
 
@@ -253,7 +256,7 @@ def test_a_submission_that_dies_early_leaves_nothing_that_a_recovery_would_run(m
         dying.setattr(world.ledger, "remember", die)
         with pytest.raises(Unavailable):
             world.farm.submit(world.request(), idempotency_key="k")
-    assert world.farm.stored_jobs() == []
+    assert list(stored_jobs(world.blobs)) == []
 
 
 def test_what_is_not_there_is_said_to_be_missing() -> None:
