@@ -7,8 +7,9 @@ import pytest
 from farm.domain import keys
 from farm.domain.detailer import JobType
 from farm.domain.effective import EATEN, effective_key, together_key, without
+from farm.domain.mask_table import mask_digest
 from farm.domain.plan import DetailTask, PatchRef
-from farm.domain.planning import Planned, mask_digest
+from farm.domain.planning import Planned
 from tests.unit.domain.layouts import Layout
 
 LAYOUTS = 25
