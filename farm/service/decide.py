@@ -54,7 +54,8 @@ class Decisions(ABC):
         found = counted(job, self.blobs, status.eaten, again)
         self._decide(job_id, "retry", reason, actor, reopened=again)
         if again:
-            self.blobs.delete([keys.chunk(job_id, chunk) for chunk in again])
+            # The manifest, too: a job that has one and all of its chunks counts as ended when its ledger is rebuilt.
+            self.blobs.delete([keys.manifest(job_id), *(keys.chunk(job_id, chunk) for chunk in again)])
             self.ledger.reopen(job_id, found, reason, actor)
         count, offers = self.ledger.retry(job_id, meant, reason, actor)
         self.queue.send(offers)
