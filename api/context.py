@@ -27,8 +27,8 @@ class Context:
     foresee: Foresee | None = None
 
 
-def context(request: Request) -> Context:
-    """The process's tools, as `create_app` was given them."""
+async def context(request: Request) -> Context:
+    """The process's tools, as `create_app` was given them. Async: no thread is asked for what needs none."""
     found: Context = request.app.state.context
     return found
 

@@ -30,7 +30,8 @@ from farm.service.reading import document_name
 from farm.service.skeleton import chunk_of, chunk_tasks, chunks, scan_tasks
 from workers.context import Tools
 from workers.foresight import Foresight
-from workers.steps.plan import done_output, planned_frames, see
+from workers.steps.parts import done_output
+from workers.steps.plan import planned_frames, see
 
 SAMPLES = 64
 """Completion records that an estimate is reckoned from, at the most."""
@@ -164,7 +165,7 @@ class _Look:
             return known.tasks
         job, tools = self.job, self.tools
         chunk = chunk_of(job, number)
-        frames, unreadable = planned_frames(tools, job, chunk)
+        frames, unreadable, _ = planned_frames(tools, job, chunk)
         chunk = stop_before(chunk, unreadable)
         # An `animatediff` job's segments are found by a scan: by that of the other job, where it is the same.
         seen_by = job.model_copy(update={"id": self.like.id}) if self.like is not None and self._scanned else job

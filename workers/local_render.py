@@ -22,7 +22,8 @@ from farm.service.farm import UPLOAD, Bounds, Farm, Outside
 from farm.settings import Settings
 from workers.context import Tools
 from workers.gpu.engine import engine_of
-from workers.runner import Pace, Runner
+from workers.heartbeat import Pace
+from workers.runner import Runner
 
 IDLE_S = 0.05
 """Seconds between two looks while a failed task waits for its next attempt."""

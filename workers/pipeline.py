@@ -26,7 +26,7 @@ BEHIND = 2
 class _Ready:
     lease: Lease
     task: Task
-    loaded: detail.Loaded
+    loaded: detail.Loaded | detail.Known
     started: float
     download_s: float
 
@@ -34,7 +34,7 @@ class _Ready:
 @dataclass(frozen=True)
 class _Made:
     ready: _Ready
-    made: detail.Made
+    made: detail.Made | detail.Known
     gpu: tuple[float, float]
     """Begin and end, in seconds since the task was claimed."""
 
@@ -107,12 +107,18 @@ class GpuPipeline:
 
     def _store_one(self, made: _Made) -> None:
         ready, tools = made.ready, self._runner.tools
-        took = Sample(
+        result = detail.store(tools, ready.loaded, made.made, self._took(made))
+        self._runner.finished(ready.lease, result, time.monotonic() - ready.started)
+
+    def _took(self, made: _Made) -> Sample | None:
+        """What a batch that was made took; nothing of one that was known."""
+        ready = made.ready
+        if isinstance(ready.loaded, detail.Known):
+            return None
+        return Sample(
             worker=ready.lease.worker,
-            device=tools.engine.device,
+            device=self._runner.tools.engine.device,
             download=(0.0, ready.download_s),
             gpu=made.gpu,
             pixel_steps=work_of(ready.task.job, ready.loaded.detail),
         )
-        result = detail.store(tools, ready.loaded, made.made, took)
-        self._runner.finished(ready.lease, result, time.monotonic() - ready.started)

@@ -136,7 +136,9 @@ async def job(
     if etag in [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers=headers)
     document = await run_in_threadpool(tools.farm.document, job_id)
-    return Response(job_view(status, document).model_dump_json(), media_type="application/json", headers=headers)
+    waiting = await run_in_threadpool(tools.farm.why_waiting, status)
+    view = job_view(status, document, waiting)
+    return Response(view.model_dump_json(), media_type="application/json", headers=headers)
 
 
 @router.get("/jobs/{job_id}/events", response_class=StreamingResponse)

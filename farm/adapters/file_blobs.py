@@ -9,7 +9,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from farm.adapters.blob_names import RESERVED, BadName, check_name, check_prefix
-from farm.errors import FarmError, NotFound, Rejected, Unavailable
+from farm.errors import FarmError, NotFound, Rejected, Unavailable, disk_full
 from farm.ports import Entry
 
 COPY_BYTES = 1 << 20
@@ -30,7 +30,8 @@ class FolderBusy(Unavailable):
     """The file system did not do what it was asked: full, gone or broken."""
 
     def __init__(self, path: Path, error: OSError) -> None:
-        super().__init__(f"The file system of the store failed at {path}: {error.strerror or error}.")
+        full = " Free space there: old jobs lie in `jobs/`." if disk_full(error) else ""
+        super().__init__(f"The file system of the store failed at {path}: {error.strerror or error}.{full}")
 
 
 class FileBlobs:

@@ -151,7 +151,7 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
         made = {**drawn_with(segment), kind: sent(segment[kind], segment["name"])}
         for field, address in ATTACHED.items():
             if field in segment:
-                made[field] = [_attached(one, address, segment["name"], sent) for one in segment[field]]
+                made[field] = [_attached(one, address, segment["name"], sent, model) for one in segment[field]]
         segments.append(made)
     complete = {
         **draft,
@@ -159,13 +159,20 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
         "segments": segments,
         **_model(draft, model),
         **{use: model(draft[use]) for use in ("refiner", "vae") if draft.get(use)},
+        **({"embeddings": named} if (named := _embeddings(draft, model)) else {}),
         **({"detailer": drawn_with(draft["detailer"])} if draft.get("detailer") else {}),
     }
     return _request(complete)
 
 
-def _attached(one: Draft, field: str, name: str, sent: Callable[[str, str], str]) -> Draft:
-    return {**one, field: sent(one[field], f"{name}, {field}")} if one.get(field) else one
+def _attached(one: Draft, field: str, name: str, sent: Callable[[str, str], str], model: Callable[[str], str]) -> Draft:
+    """A segment's ControlNet and the like, with its pictures handed in and its model known to the farm."""
+    made = {**one, field: sent(one[field], f"{name}, {field}")} if one.get(field) else dict(one)
+    return {**made, "model": model(made["model"])} if made.get("model") else made
+
+
+def _embeddings(draft: Draft, model: Callable[[str], str]) -> dict[str, str]:
+    return {name: model(address) for name, address in (draft.get("embeddings") or {}).items()}
 
 
 def _request(draft: Draft) -> JobRequest:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from farm.cli.context import LONG_PATIENCE_S, client, resolved
+from farm.cli.decide import JobId, Reason, act, eat, limit, priority, unblock
 from farm.cli.faults import TIMED_OUT
 from farm.cli.plan import EPILOG as PLAN_EPILOG
 from farm.cli.plan import plan
@@ -23,8 +24,6 @@ app.command("submit", epilog=EPILOG)(submit)
 app.command("plan", epilog=PLAN_EPILOG)(plan)
 app.command("trace")(trace)
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or `last` for the newest job.")]
-Reason = Annotated[str, typer.Option(help="Why; kept with the job.")]
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most.")]
 Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait at the most; then the exit code is 3.")]
 
@@ -81,10 +80,13 @@ def get(job_id: JobId, as_json: AsJson = False) -> None:
             "tasks": ", ".join(f"{count} {name}" for name, count in job.counts.items() if count),
             "cache": f"{job.cache.hits} of {job.cache.hits + job.cache.misses} detail tasks were known",
             "eta": span(job.eta.seconds) if job.eta else None,
+            "priority": job.priority,
+            "workers": f"{job.workers_active}{f' of {job.max_workers} at most' if job.max_workers else ''}",
+            "blocked": [f"{each.worker} ({each.kind}: {' '.join(each.tasks)})" for each in job.blocked],
             "created": job.created,
             "started": job.started,
             "ended": job.ended,
-            "notes": (job.document or {}).get("warnings"),
+            "notes": [*job.notes, *((job.document or {}).get("warnings") or ())],
         }
     )
 
@@ -104,19 +106,19 @@ def wait(job_id: JobId, timeout: Timeout = None, as_json: AsJson = False) -> Non
 @app.command()
 def cancel(job_id: JobId, reason: Reason = "", as_json: AsJson = False) -> None:
     """Stop a job; running tasks stop within one sampler step. Finished frames stay, `retry` goes on."""
-    _act(job_id, "cancel", reason, as_json)
+    act(job_id, "cancel", reason, as_json)
 
 
 @app.command()
 def pause(job_id: JobId, reason: Reason = "", as_json: AsJson = False) -> None:
     """Start no more tasks of a job; those that run are finished."""
-    _act(job_id, "pause", reason, as_json)
+    act(job_id, "pause", reason, as_json)
 
 
 @app.command()
 def resume(job_id: JobId, reason: Reason = "", as_json: AsJson = False) -> None:
     """Let a paused job go on."""
-    _act(job_id, "resume", reason, as_json)
+    act(job_id, "resume", reason, as_json)
 
 
 @app.command()
@@ -128,11 +130,16 @@ def retry(
     reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:
-    """Try failed and canceled tasks again; an ended job is opened again. Finished tasks are left alone."""
+    """Try failed and canceled tasks again, and make again what was eaten; an ended job is opened again.
+
+    Finished tasks are left alone; with --state failed, eaten ones too.
+    """
     which: dict[str, object] = {"states": [each.value for each in states or ()], "layer": layer, "chunk": chunk}
-    _act(
-        job_id, "retry", reason, as_json, {name: value for name, value in which.items() if value not in ([], "", None)}
-    )
+    act(job_id, "retry", reason, as_json, {name: value for name, value in which.items() if value not in ([], "", None)})
+
+
+for command in (eat, unblock, priority, limit):
+    app.command()(command)
 
 
 @app.command()
@@ -163,7 +170,7 @@ def recover(
     if (job_id is None) is not every:
         raise typer.BadParameter("give either a job's id or --all.")
     if job_id is not None:
-        _act(job_id, "recover", "", as_json)
+        act(job_id, "recover", "", as_json)
         return
     with client(60.0) as farm:
         found = farm.recover_all()
@@ -257,13 +264,3 @@ def _follow(job_id: str, timeout: float | None, *, quiet: bool, as_json: bool) -
         if as_json:
             write_json(farm.job_document(job_id))
     raise typer.Exit(code)
-
-
-def _act(job_id: str, action: str, reason: str, as_json: bool, which: dict[str, object] | None = None) -> None:
-    with client() as farm:
-        affected, job = farm.act(resolved(job_id), action, reason, which)
-    if as_json:
-        write_json({"affected": affected, "job": job.model_dump(mode="json")})
-        return
-    notes().print(f"{affected} tasks are affected.")
-    out().print(job.id, state(job.status))

@@ -67,6 +67,7 @@ JOB = OptionGroup(
         "priority",
         "vram_gb",
         "max_attempts",
+        "max_workers",
     ),
 )
 DETAILER = OptionGroup(Detailer, "Parameters (of all segments)")

@@ -123,6 +123,40 @@ class Farm:
         """Remove a job that has ended, with its outputs. Raises NotFound, Conflict."""
         self.http.send("DELETE", f"/jobs/{job_id}")
 
+    def eat(
+        self,
+        job_id: str,
+        tasks: Sequence[str] = (),
+        *,
+        frame: int | None = None,
+        chunk: int | None = None,
+        reason: str = "",
+    ) -> tuple[int, JobAnswer]:
+        """Give up what failed: tasks by their ids, or of one frame (by its number), or of one chunk. The frames keep
+        the input's pixels there; one that cannot be read is left out. The number of tasks that go on, and the job.
+
+        Raises:
+            Conflict: what is named has not failed, or cannot be given up.
+        """
+        which = {"tasks": list(tasks), "frame": frame, "chunk": chunk}
+        return self.act(
+            job_id, "eat", reason, {name: value for name, value in which.items() if value not in ([], None)}
+        )
+
+    def unblock(self, job_id: str, worker: str = "", reason: str = "") -> tuple[int, JobAnswer]:
+        """Let a worker (all, if left out) have tasks of the job again that it failed; the blocks that are gone."""
+        body = {"action": "unblock", "worker": worker, "reason": reason}
+        done = self.http.post(f"/jobs/{job_id}/actions", body, repeatable=True)
+        return int(done["affected"]), JobAnswer.model_validate(done["job"])
+
+    def adjust(
+        self, job_id: str, priority: int | None = None, max_workers: int | None = None, reason: str = ""
+    ) -> JobAnswer:
+        """Change a job's priority (0 to 100), or how many workers may be at work on it (0: any number)."""
+        given = {"priority": priority, "max_workers": max_workers, "reason": reason or None}
+        body = {name: value for name, value in given.items() if value is not None}
+        return JobAnswer.model_validate(self.http.patch(f"/jobs/{job_id}", body))
+
     def recover_all(self) -> tuple[str, ...]:
         """Rebuild in Redis every job of the store that it lacks; the jobs that it has now.
 

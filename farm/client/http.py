@@ -89,6 +89,10 @@ class Http:
         """The JSON answer of a POST of a JSON body."""
         return self.send("POST", path, json=body, headers=headers, repeatable=repeatable).json()
 
+    def patch(self, path: str, body: object) -> Any:  # noqa: ANN401 - any JSON
+        """The JSON answer of a PATCH of a JSON body, which may be repeated."""
+        return self.send("PATCH", path, json=body, repeatable=True).json()
+
     def send(
         self,
         method: str,

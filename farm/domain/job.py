@@ -93,7 +93,10 @@ class JobRequest(BaseModel):
     vram_gb: Annotated[float, Field(ge=0, le=1024)] = 0
     """GPU memory in GiB that the job needs; only workers with as much take it. 0: any device, also a CPU."""
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
-    """Tries of a task before it counts as failed; lost workers do not count."""
+    """Tries of a task, each by another worker where there are several, before it counts as failed; lost workers do not
+    count."""
+    max_workers: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Workers that are at work on the job at the same time, at most. 0: any number."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> JobRequest:
@@ -224,6 +227,7 @@ class Job(BaseModel):
     outputs: tuple[Output, ...]
     priority: int
     max_attempts: int
+    max_workers: int = 0
     gpu_queue: str = "gpu.0"
     """Queue of the least GPU class that can run it."""
     warnings: tuple[str, ...] = ()

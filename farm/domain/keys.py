@@ -99,6 +99,16 @@ def decision(job_id: str, stamp: str, action: str) -> str:
     return job(job_id, f"decisions/{stamp}-{action}.json")
 
 
+def splits(job_id: str, chunk: int) -> str:
+    """Where the records of a chunk's tasks lie that were split."""
+    return job(job_id, f"splits/{chunk:06d}/")
+
+
+def split(job_id: str, chunk: int, task: str) -> str:
+    """Says that a task was split into its crops: written before the ledger hears of it."""
+    return f"{splits(job_id, chunk)}{task}.json"
+
+
 def plan(job_id: str, chunk: int) -> str:
     """The plan of a chunk."""
     return job(job_id, f"plans/{chunk:06d}.json")

@@ -20,9 +20,15 @@ class MaskTable:
     def add(self, mask: Mask) -> int:
         """Keep a mask; its index."""
         values = np.ascontiguousarray(mask, dtype=np.float32)
-        digest = hashlib.sha256(f"{values.shape}".encode() + values.tobytes()).hexdigest()
+        digest = mask_digest(values)
         if digest not in self._index:
             self._index[digest] = len(self.kept)
             self.kept.append(values)
             self.digests.append(digest)
         return self._index[digest]
+
+
+def mask_digest(mask: Mask) -> str:
+    """sha256 (hex) over a mask's shape and values."""
+    values = np.ascontiguousarray(mask, dtype=np.float32)
+    return hashlib.sha256(f"{values.shape}".encode() + values.tobytes()).hexdigest()

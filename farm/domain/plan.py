@@ -20,6 +20,11 @@ class PatchRef(BaseModel):
     crop: Annotated[int, Field(ge=0)]
 
 
+def part_id(task: str, crop: int) -> str:
+    """Id of the task that takes the place of one crop of a task that was split."""
+    return f"{task}.{crop}"
+
+
 class PlannedFrame(BaseModel):
     """A frame of the chunk's run."""
 
@@ -111,6 +116,8 @@ class Plan(BaseModel):
     paste: dict[int, tuple[tuple[PatchRef, ...], ...]]
     """Frame position -> per variation, the patches in the order in which they are pasted."""
     warnings: tuple[str, ...] = ()
+    left_out: tuple[int, ...] = ()
+    """Numbers of frames of the core that cannot be read and were given up."""
     last: After | None = None
     """In jobs that run in sequence: the last task up to the end of this chunk."""
 
@@ -120,6 +127,19 @@ class Plan(BaseModel):
             if task.id == task_id:
                 return task
         raise KeyError(task_id)
+
+    def part(self, task_id: str) -> DetailTask:
+        """The task called `task_id`, of the plan or split off one of its tasks; KeyError if there is none.
+
+        A part's key is that of its task, which is not its own.
+        """
+        if task_id.count(".") < 3:
+            return self.task(task_id)
+        whole, _, crop = task_id.rpartition(".")
+        task = self.task(whole)
+        alone = task.crops[int(crop)]
+        waits = tuple(name for name in task.waits if name in {ref.task for ref in alone.under})
+        return task.model_copy(update={"id": task_id, "crops": (alone,), "waits": waits})
 
 
 def read_tasks(

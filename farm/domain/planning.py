@@ -99,6 +99,7 @@ class _Planner:
                 for v in range(self.job.batch_size)
             )
             for position in range(self.chunk.core_start, self.chunk.core_end)
+            if position in spots
         }
         plan = Plan(
             job=self.job.id,
@@ -172,7 +173,8 @@ class _Planner:
         """The number by which a frame's parameters are looked up: its own or, where frames are sampled together, that
         of the middle of the core."""
         if self.job.type is JobType.ANIMATEDIFF:
-            frame = (self.chunk.core_start + self.chunk.core_end) // 2
+            middle = (self.chunk.core_start + self.chunk.core_end) // 2
+            frame = min(self.numbers, key=lambda position: abs(position - middle))
         return self.numbers[frame]
 
     def _toward(self, source: Source, setting: Setting, frame: int, found: FoundSegs) -> list[tuple[str, ...]]:

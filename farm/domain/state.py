@@ -76,7 +76,9 @@ JOB_NEXT: dict[JobState, frozenset[JobState]] = {
 to be done is completed without having run."""
 
 TASK_NEXT: dict[TaskState, frozenset[TaskState]] = {
-    TaskState.DEPEND: frozenset({TaskState.QUEUED, TaskState.FAILED, TaskState.CANCELED, TaskState.COMPLETED}),
+    TaskState.DEPEND: frozenset(
+        {TaskState.QUEUED, TaskState.FAILED, TaskState.CANCELED, TaskState.COMPLETED, TaskState.EATEN}
+    ),
     TaskState.QUEUED: frozenset({TaskState.ACTIVE, TaskState.DEPEND, TaskState.CANCELED, TaskState.COMPLETED}),
     TaskState.ACTIVE: frozenset(
         {

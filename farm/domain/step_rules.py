@@ -80,8 +80,15 @@ def _check_repeats(detailer: Detailer, schedule_steps: int) -> None:
 
 
 def _cycles(detailer: Detailer) -> Iterator[tuple[int, float]]:
-    """Steps and denoise of the first cycle and of the last; hooks go linearly between them."""
-    steps, denoise = detailer.steps, detailer.denoise
+    """Steps and denoise of the first cycle and of the last, at each key frame; what lies between, in the clip or among
+    the cycles, lies between theirs."""
+    keys = detailer.keyframes.denoise if detailer.keyframes else ()
+    for denoise in [value for _, value in keys] or [detailer.denoise]:
+        yield from _cycles_from(detailer, denoise)
+
+
+def _cycles_from(detailer: Detailer, denoise: float) -> Iterator[tuple[int, float]]:
+    steps = detailer.steps
     yield steps, denoise
     if detailer.cycle == 1:
         return

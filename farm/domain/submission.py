@@ -113,6 +113,7 @@ def complete(
         outputs=request.outputs,
         priority=request.priority,
         max_attempts=request.max_attempts,
+        max_workers=request.max_workers,
         gpu_queue=gpu_queue(request.vram_gb),
         warnings=(*notes, *_advice(model, advised, sources), *_warnings(request.type, sources)),
     )
@@ -268,6 +269,7 @@ def _warnings(job_type: JobType, sources: tuple[Source, ...]) -> list[str]:
                 f"{source.detailer.max_size:g}; max_size wins where a crop is enlarged."
             )
         found += window_warnings(source.name, source.detailer)
-        if source.detailer.negative and source.detailer.cfg == 1.0:
+        keyed = source.detailer.keyframes
+        if source.detailer.negative and source.detailer.cfg == 1.0 and not (keyed and keyed.cfg):
             found.append(f"Segment {source.name!r}: the negative prompt has no effect at cfg 1.")
     return found

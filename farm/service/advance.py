@@ -44,6 +44,8 @@ def advance(job: Job, ledger: Ledger, documents: Documents, window: int) -> tupl
     status = ledger.status(job.id)
     if status.state not in MOVING:
         return ()
+    if status.reopened:
+        return _again(job, status, ledger, documents)
     total, opened = chunks(job), status.chunks_opened
     if opened >= total and status.chunks_done + status.chunks_failed < total:
         return ()
@@ -68,6 +70,13 @@ def _around(job: Job, status: JobStatus, window: int) -> range:
     gap = covered.count if whole else covered.owner(job.start + status.frames_contiguous)
     first = max(0, min(gap - window - DROP_EVERY - 2, status.chunks_opened), status.chunks_opened - LOOK_BACK)
     return range(first, min(covered.count, status.chunks_opened + window))
+
+
+def _again(job: Job, status: JobStatus, ledger: Ledger, documents: Documents) -> tuple[Offer, ...]:
+    """Add the tasks of chunks that a retry has opened again."""
+    media = media_of(job, documents)
+    tasks = [task for chunk in status.reopened for task in chunk_tasks(job, chunk, media)]
+    return ledger.extend(job.id, tasks, status.chunks_opened)
 
 
 def _opening(

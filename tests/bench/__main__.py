@@ -1,7 +1,7 @@
 """`python -m tests.bench [NAME ...]`: every benchmark of the farm, or those named, in a form that takes minutes.
 
-Each sets up its own Redis, S3 server and workers. `python -m tests.bench.NAME --help` tells its sizes; the full load is
-20,000 frames. The engine has a benchmark of its own: `python -m tests.bench.engine`.
+Each sets up what it needs, most of them a Redis, an S3 server and workers. `python -m tests.bench.NAME --help` tells
+its sizes; the full load is 20,000 frames. The engine has a benchmark of its own: `python -m tests.bench.engine`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from tests.bench.measures import ROOT, out
 
 SMALL = {
     "farm_dispatch": "",
-    "dispatch": "--frames 200 1000 --chords 400",
+    "dispatch": "--frames 100 500 --long 500 2000 --chords 300",
     "r20k": "--frames 1000 --shorter 100 --workers 4 --cpu-workers 1",
     "api_latency": "--frames 800 --workers 2 --seconds 10",
     "two_users": "--long 640 --short 64 --workers 2 --sleep 0.02",
     "scaling": "--workers 1 2 4 --rounds 8",
+    "follow": "",
+    "seams": "--frames 28",
 }
 
 

@@ -8,6 +8,7 @@ or if a crop leaves the picture or cuts its target.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -123,4 +124,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m tests.bench.follow", description=__doc__).parse_args()
     sys.exit(main())

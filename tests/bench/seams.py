@@ -1,4 +1,4 @@
-"""`python -m tests.bench.seams [FRAMES]`: what chunks leave of a seam, on the demo clip with the embedded model.
+"""`python -m tests.bench.seams`: what chunks leave of a seam, on the demo clip with the embedded model.
 
 One `animatediff` job over the head, three times: its clip in one piece, in chunks without overlap, and in chunks with
 halo and fade as the farm makes them. The figure is the mean absolute change from a frame to the next, inside of the
@@ -9,6 +9,7 @@ of that; the last column is a run's figure over that of the one piece. Exit code
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -135,4 +136,6 @@ def main(count: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 40))
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.seams", description=__doc__)
+    parser.add_argument("--frames", type=int, default=40, help=f"how many, from {CALM} on; {CHUNK + 1} to 73")
+    sys.exit(main(parser.parse_args().frames))

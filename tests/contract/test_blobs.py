@@ -43,6 +43,13 @@ def test_what_was_put_is_got(blobs: Blobs, data: bytes) -> None:
     assert blobs.exists("a/b.png")
 
 
+def test_a_listing_goes_on_behind_a_folder_of_any_size(blobs: Blobs) -> None:
+    for name in ("jobs/a/chunks/000001.json", "jobs/a/frames/1.png", "jobs/a/job.json", "jobs/b/job.json"):
+        blobs.put(name, b"x")
+    assert list(blobs.list("jobs/", "jobs/a/~")) == ["jobs/b/job.json"]
+    assert list(blobs.list("jobs/", "jobs/b/~")) == []
+
+
 def test_a_put_takes_the_place_of_what_was_there(blobs: Blobs) -> None:
     blobs.put("a", b"a longer first content")
     blobs.put("a", b"second")

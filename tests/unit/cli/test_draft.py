@@ -89,6 +89,16 @@ def test_control_pictures_are_handed_in_with_their_segment() -> None:
     assert request.segments[0].conditionings[0].mask == "upload:face, mask:/shots/hat.png"
 
 
+def test_models_of_controlnets_and_embeddings_are_handed_in_too() -> None:
+    draft = job(embeddings={"style": "style.safetensors"})
+    draft["segments"][0]["controlnets"] = [{"model": "nets/canny", "preprocessor": "canny"}]
+    draft["segments"][0]["image_prompts"] = [{"model": "adapter", "image": "face.png"}]
+    request = addressed(draft, media, lambda name: f"<{name}>")
+    assert request.embeddings == {"style": "<style.safetensors>"}
+    assert request.segments[0].controlnets[0].model == "<nets/canny>"
+    assert request.segments[0].image_prompts[0].model == "<adapter>"
+
+
 def test_everything_that_is_drawn_with_is_handed_in() -> None:
     draft = job(vae="mse.safetensors", detailer={"loras": ["a.safetensors:0.5"], "steps": 3})
     draft["segments"][0]["loras"] = ["b:1:0.5", {"model": "c"}]

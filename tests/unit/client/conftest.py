@@ -26,7 +26,8 @@ from farm.settings import Settings
 from workers.context import Tools
 from workers.forecast import Forecaster
 from workers.gpu.fake import FakeEngine
-from workers.runner import Pace, Runner
+from workers.heartbeat import Pace
+from workers.runner import Runner
 
 KEY = "tests:a-key-of-the-tests"
 

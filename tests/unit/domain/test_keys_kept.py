@@ -47,6 +47,11 @@ def test_what_was_rendered_before_is_not_rendered_again(job_type: JobType) -> No
     assert _key(_job(job_type)) == KEYS[job_type]
 
 
+@pytest.mark.parametrize("job_type", JobType)
+def test_a_crop_that_stays_where_it_is_keeps_its_key_whether_it_may_follow_or_not(job_type: JobType) -> None:
+    assert _key(_job(job_type, follow=True)) == KEYS[job_type]
+
+
 def test_a_layer_of_the_text_encoder_is_in_the_key_where_one_is_chosen() -> None:
     assert detailer_part(Detailer(clip_skip=-2)) == {**detailer_part(Detailer()), "clip_skip": -2}
 

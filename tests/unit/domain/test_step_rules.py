@@ -49,6 +49,13 @@ def test_hooks_that_change_steps_are_reckoned_with_where_there_is_a_last_cycle()
         _check(steps=4, cycle=2, hooks=(StepsSchedule(target_steps=200), DenoiseSchedule(target_denoise=0.0001)))
 
 
+def test_the_least_denoise_of_all_key_frames_is_reckoned_with() -> None:
+    keyframes = {"denoise": [[1, 0.5], [9, 0.001], [20, 1]]}
+    with pytest.raises(TooManySteps, match=r"at `denoise` 0\.001"):
+        _check(steps=2000, keyframes=keyframes)
+    _check(steps=2000, keyframes={"denoise": [[1, 0.5]]}, denoise=0.0001)
+
+
 @pytest.mark.parametrize("name", sorted(DIVIDES_BY_STEPS))
 def test_the_simple_schedule_has_as_many_levels_as_a_model(name: str) -> None:
     _check(sampler_name=name, scheduler="simple", steps=20, denoise=0.02)
@@ -61,6 +68,15 @@ def test_the_simple_schedule_has_as_many_levels_as_a_model(name: str) -> None:
 def test_a_schedule_without_end_is_refused() -> None:
     with pytest.raises(TooManySteps, match=r"schedule of 100000000 steps; at most 1000000 .* raise `denoise`"):
         _check(steps=10_000, denoise=0.0001)
+
+
+def test_key_frames_are_reckoned_with() -> None:
+    frames = {"denoise": [[1, 0.5], [100, 0.0001]]}
+    with pytest.raises(TooManySteps):
+        _check(steps=200, keyframes=frames)
+    _check(steps=20, keyframes=frames)
+    with pytest.raises(LevelsRepeat):
+        _check(sampler_name="dpmpp_2m", scheduler="simple", steps=20, keyframes=frames)
 
 
 def test_the_names_are_those_of_samplers() -> None:

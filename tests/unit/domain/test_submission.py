@@ -192,6 +192,8 @@ def test_a_job_is_offered_to_the_least_gpu_that_holds_it() -> None:
 
 def test_a_negative_prompt_without_guidance_is_warned_of() -> None:
     assert "no effect at cfg 1" in completed(**_with(negative="blurry", cfg=1)).warnings[-1]
+    guided = completed(**_with(negative="blurry", keyframes={"cfg": [[1, 1], [9, 3]]}))
+    assert not any("no effect at cfg 1" in text for text in guided.warnings)
 
 
 def test_where_follow_does_nothing_the_job_says_so() -> None:
