@@ -11,10 +11,11 @@ from api.auth import Keys, authenticate, check_binding
 from api.context import Context
 from api.digests import digests
 from api.guard import Guard
-from api.routes import actions, frames, jobs, models, outputs, pages, tasks, uploads, workers
+from api.routes import actions, forecast, frames, jobs, models, outputs, pages, tasks, trace, uploads, workers
 from api.routes.health import health, metrics
 from api.views import ROOT
 from farm.adapters.media import limits_of
+from farm.domain.forecast import Foresee
 from farm.ports import Blobs
 from farm.service.farm import Farm
 from farm.settings import Settings
@@ -33,12 +34,14 @@ Errors are `application/problem+json`: what was seen, what is needed, what to ch
 submission may be repeated safely. All links in answers are paths on this server.
 """
 
-_ROUTERS = (uploads, jobs, actions, tasks, frames, outputs, models, workers)
+_ROUTERS = (uploads, forecast, jobs, actions, tasks, trace, frames, outputs, models, workers)
 
 
-def create_app(farm: Farm, blobs: Blobs, settings: Settings) -> FastAPI:
+def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | None = None) -> FastAPI:
     """The application.
 
+    Args:
+        foresee: what tells what a job would do; None: `POST /jobs/plan` is not answered.
     Raises:
         Rejected: it would listen on a network without API keys.
     """
@@ -52,7 +55,7 @@ def create_app(farm: Farm, blobs: Blobs, settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.context = Context(farm, blobs, settings, limits_of(settings), digests(blobs))
+    app.state.context = Context(farm, blobs, settings, limits_of(settings), digests(blobs), foresee)
     app.state.keys = keys
     for module in _ROUTERS:
         app.include_router(module.router, prefix=ROOT, dependencies=[Depends(authenticate)])

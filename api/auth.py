@@ -77,7 +77,7 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def authenticate(
+async def authenticate(
     request: Request,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     header: Annotated[str | None, Depends(_header)],

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from api.digests import Digests
 from farm.adapters.media import Limits
+from farm.domain.forecast import Foresee
 from farm.ports import Blobs
 from farm.service.farm import Farm
 from farm.settings import Settings
@@ -23,10 +24,11 @@ class Context:
     settings: Settings
     limits: Limits
     sha256: Digests
+    foresee: Foresee | None = None
 
 
-def context(request: Request) -> Context:
-    """The process's tools, as `create_app` was given them."""
+async def context(request: Request) -> Context:
+    """The process's tools, as `create_app` was given them. Async: no thread is asked for what needs none."""
     found: Context = request.app.state.context
     return found
 

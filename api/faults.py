@@ -10,12 +10,17 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 
 from api.shapes import Answer
-from farm.domain.job import InputRequest, JobRequest, SegmentRequest
+from farm.domain.job import InputRequest, JobRequest
+from farm.domain.like import LikeRequest
+from farm.domain.segment_request import SegmentRequest
 
 SHOWN = 60
 """Characters of a wrong value that are told back."""
 
-_KNOWN = sorted({*JobRequest.model_fields, *InputRequest.model_fields, *SegmentRequest.model_fields})
+_FORMS = (("body", "job"), ("body", "like"))
+_KNOWN = sorted(
+    {*JobRequest.model_fields, *LikeRequest.model_fields, *InputRequest.model_fields, *SegmentRequest.model_fields}
+)
 
 
 class Fault(Answer):
@@ -34,7 +39,8 @@ def explain(error: RequestValidationError) -> tuple[Fault, ...]:
 
 def _fault(finding: Mapping[str, Any]) -> Fault:
     place: Sequence[str | int] = finding["loc"]
-    field = ".".join(str(part) for part in place[1:])
+    # The form of a request is no part of the path that its user wrote.
+    field = ".".join(str(part) for part in place[2 if tuple(place[:2]) in _FORMS else 1 :])
     tell = _TELLERS.get(finding["type"], _other)
     return Fault(field=field, message=tell(field or f"the {place[0]}", finding))
 

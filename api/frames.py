@@ -16,7 +16,7 @@ from farm.errors import NotFound
 from farm.service.farm import Farm
 from farm.service.skeleton import chunk_of, spans
 
-FrameState = Literal["queued", "active", "completed", "failed"]
+FrameState = Literal["queued", "active", "completed", "failed", "left-out"]
 
 
 class SegmentView(Answer):
@@ -99,8 +99,10 @@ class FrameReader:
             chunk = self.chunk(spans(self.job).owner(first))
             end = min(last, chunk_of(self.job, chunk.number).core_end)
             state = self._state(chunk)
+            missing = set(chunk.plan.left_out if chunk.plan is not None and chunk.record is not None else ())
             for position in range(first, end):
-                yield self._view(position, chunk, state)
+                left_out = self.number(position) in missing
+                yield self._view(position, chunk, "left-out" if left_out else state)
             first = end
 
     def input_blob(self, position: int) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from farm.adapters.connect import connect
+from farm.adapters.connect import Connected, connect
+from farm.domain.forecast import Foresee
 from farm.settings import Settings
 
 GRACE_S = 10
@@ -18,16 +21,20 @@ def app() -> FastAPI:
     return build(Settings.read())
 
 
-def build(settings: Settings) -> FastAPI:
-    """The application of these settings."""
+def build(settings: Settings, foresee: Callable[[Connected], Foresee] | None = None) -> FastAPI:
+    """The application of these settings.
+
+    Args:
+        foresee: makes what tells what a job would do.
+    """
     connected = connect(settings)
-    return create_app(connected.farm, connected.blobs, settings)
+    return create_app(connected.farm, connected.blobs, settings, foresee(connected) if foresee else None)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, foresee: Callable[[Connected], Foresee] | None = None) -> None:
     """Listen until the process is told to stop."""
     uvicorn.run(
-        build(settings),
+        build(settings, foresee),
         host=settings.api_host,
         port=settings.api_port,
         # Who is local is decided by the connection, never by what a header claims.

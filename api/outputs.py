@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import Any
 
 from api.shapes import Answer
@@ -91,7 +92,9 @@ def final_frames(
 ) -> tuple[list[OutputFrame], set[int], bool]:
     """Frames of finished chunks that are not in `known`, some `limit` of them; all chunks told then; whether more."""
     told, frames = set(known), list[OutputFrame]()
-    for name in blobs.list(keys.chunk_prefix(job.id)):
+    first = next(number for number in count() if number not in known)
+    after = keys.chunk(job.id, first - 1) if first else ""
+    for name in blobs.list(keys.chunk_prefix(job.id), after):
         index = int(name.rsplit("/", 1)[1].partition(".")[0])
         if index in known:
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +12,9 @@ from pydantic import Field
 from api.shapes import Answer
 from farm.domain.job import Job
 from farm.domain.media import Media
-from farm.domain.state import JOB_ENDED, JobState, TaskState
+from farm.domain.state import JobState, TaskState
 from farm.ports import JobStatus, TaskStatus, WorkerStatus
+from farm.service.waiting import notes, waiting_reason
 
 ROOT = "/api/v1"
 """All links are paths: the name under which a client reached us is its own affair, and not to be trusted."""
@@ -50,6 +51,16 @@ class Eta(Answer):
     seconds: float
 
 
+class BlockedView(Answer):
+    """A worker that failed too many tasks of a job."""
+
+    worker: str
+    kind: str
+    """Of the tasks that it is given no more, as long as there are others."""
+    tasks: tuple[str, ...]
+    """Those that it failed."""
+
+
 class JobView(Answer):
     """A job as it stands. Counted as things change: asking costs the same for any length of clip."""
 
@@ -79,6 +90,12 @@ class JobView(Answer):
     """Sampler steps so far, of all attempts."""
     eta: Eta | None
     workers_active: int
+    max_workers: int
+    """Workers at work on it at the same time, at most; 0: any number."""
+    blocked: tuple[BlockedView, ...]
+    """Workers that get no more tasks of some kind; the action `unblock` lets them again."""
+    notes: tuple[str, ...]
+    """What is not as it should be, though the job goes on or has ended well."""
     links: dict[str, str]
     document: Job | None = None
     """The job with all its parameters, as it was accepted; left out in lists."""
@@ -106,6 +123,8 @@ class TaskView(Answer):
     output: str
     worker: str
     error: str
+    cause: str
+    """The task that failed, so that this one was not run."""
     step: int
     steps: int
     history: tuple[dict[str, Any], ...]
@@ -132,6 +151,8 @@ class WorkerView(Answer):
     """Last sign of life, UTC."""
     tasks: tuple[str, ...]
     """`job/task` of what it is doing."""
+    blocked: tuple[str, ...]
+    """`job/kind` of the tasks that it is given no more, since it failed too many of them."""
     info: dict[str, Any]
 
 
@@ -156,8 +177,8 @@ class UploadView(Answer):
     links: dict[str, str]
 
 
-def job_view(status: JobStatus, document: Job | None = None) -> JobView:
-    """A job's counts in the API's words."""
+def job_view(status: JobStatus, document: Job | None = None, waiting: str | None = None) -> JobView:
+    """A job's counts in the API's words; `waiting`: why it stands still, if that was looked into."""
     facts = status.facts
     here = f"{ROOT}/jobs/{facts.id}"
     return JobView(
@@ -167,7 +188,7 @@ def job_view(status: JobStatus, document: Job | None = None) -> JobView:
         user=facts.user,
         status=status.state,
         activity=status.activity,
-        waiting_reason=waiting_reason(status),
+        waiting_reason=waiting or waiting_reason(status),
         priority=facts.priority,
         created=facts.created,
         started=stamp(status.started),
@@ -183,25 +204,15 @@ def job_view(status: JobStatus, document: Job | None = None) -> JobView:
         steps_done=status.steps_done,
         eta=eta(status),
         workers_active=status.workers_active,
+        max_workers=facts.max_workers,
+        blocked=tuple(BlockedView(worker=b.worker, kind=b.kind, tasks=b.tasks) for b in status.blocked),
+        notes=notes(status),
         links={
             "self": here,
             **{name: f"{here}/{name}" for name in ("tasks", "frames", "outputs", "actions", "events")},
         },
         document=document,
     )
-
-
-def waiting_reason(status: JobStatus) -> str | None:
-    """Why a job stands still, or None if it does not."""
-    if status.state is JobState.PAUSED:
-        return "It is paused; resume it to go on."
-    if status.state in JOB_ENDED or status.workers_active > 0:
-        return None
-    if status.counts.get(TaskState.QUEUED, 0):
-        return f"No worker has taken its tasks yet; {ROOT}/workers lists those that are alive, with their queues."
-    if status.counts.get(TaskState.SOFT_FAILED, 0):
-        return "A task failed and waits a moment before it is tried again."
-    return None
 
 
 def eta(status: JobStatus, now: float | None = None) -> Eta | None:
@@ -227,6 +238,7 @@ def task_view(job_id: str, task: TaskStatus) -> TaskView:
         output=task.output,
         worker=task.worker,
         error=task.error,
+        cause=task.cause,
         step=task.step,
         steps=task.steps,
         history=tuple(plain(entry) for entry in task.history),
@@ -234,7 +246,7 @@ def task_view(job_id: str, task: TaskStatus) -> TaskView:
     )
 
 
-def worker_view(worker: WorkerStatus) -> WorkerView:
+def worker_view(worker: WorkerStatus, blocked: Sequence[str] = ()) -> WorkerView:
     """A worker in the API's words."""
     return WorkerView(
         id=worker.id,
@@ -244,6 +256,7 @@ def worker_view(worker: WorkerStatus) -> WorkerView:
         device=worker.device,
         seen=stamp(worker.seen) or "",
         tasks=worker.tasks,
+        blocked=tuple(blocked),
         info=plain(worker.info),
     )
 

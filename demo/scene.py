@@ -7,7 +7,8 @@ from pathlib import Path
 
 from farm.client import Farm
 from farm.domain.detailer import Detailer, JobType
-from farm.domain.job import InputRequest, JobRequest, SegmentRequest
+from farm.domain.job import InputRequest, JobRequest
+from farm.domain.segment_request import SegmentRequest
 
 CLIPS = Path(__file__).resolve().parents[1] / "assets" / "demo" / "clips"
 SOFT = CLIPS / "bigbuckbunny_soft.mp4"

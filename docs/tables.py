@@ -14,9 +14,10 @@ from pydantic.fields import FieldInfo
 from farm.domain.control import ConditioningRequest, ControlRequest, ImagePromptRequest
 from farm.domain.detailer import MAX_SEED, TYPE_DEFAULTS, Detailer, JobType
 from farm.domain.hooks import KINDS
-from farm.domain.job import InputRequest, JobRequest, MotionLoraRequest, SegmentRequest
+from farm.domain.job import InputRequest, JobRequest, MotionLoraRequest
 from farm.domain.keyframes import Keyframes
 from farm.domain.sampling_names import SAMPLERS, SCHEDULERS
+from farm.domain.segment_request import SegmentRequest
 from farm.settings import Settings
 
 HERE = Path(__file__).parent

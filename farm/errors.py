@@ -6,6 +6,8 @@ Two families: `Rejected` (the input is wrong: never retried, a 4xx for the API, 
 
 from __future__ import annotations
 
+import errno
+
 
 class FarmError(Exception):
     """A failure that the farm foresaw; its text is written for the person who reads it."""
@@ -38,7 +40,11 @@ class BadFrame(Rejected):
         )
 
 
-class CropTooSmall(Rejected):
+class CropRejected(Rejected):
+    """Something is wrong with one crop; of a batch, the others may be made without it."""
+
+
+class CropTooSmall(CropRejected):
     """A crop has too few pixels to be sampled."""
 
     def __init__(self, what: str, size: tuple[float, float], minimum: int) -> None:
@@ -53,12 +59,33 @@ class Unavailable(FarmError):
     """A service or a machine failed; the same request may succeed later."""
 
 
+class DiskFull(Unavailable):
+    """A disk of this machine takes no more; others may have room."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"No space is left on this machine's disk at {where}. Free some: models are kept in FARM_CACHE_DIR, up to "
+            f"FARM_CACHE_GB, and scratch files in TMPDIR. Other workers try the task meanwhile."
+        )
+
+
+def disk_full(error: BaseException) -> DiskFull | None:
+    """The farm's word for a full disk, or a quota that is used up; None for any other error."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(str(error.filename or "its cache or scratch folder"))
+    return None
+
+
 class Damaged(FarmError):
     """What was read is not what was written; it is tried again, a few times."""
 
 
 class LeaseLost(Unavailable):
     """This worker's lease on a task has ended; whatever it made is not used."""
+
+
+class ToldToEnd(Unavailable):
+    """This worker was told to end, and its time is over; the task goes to another one."""
 
 
 class Canceled(FarmError):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from farm.domain.records import (
+    Blocked,
     Ended,
     JobFacts,
     JobStatus,
@@ -22,7 +23,9 @@ from farm.domain.state import Outcome
 
 __all__ = [
     "Blobs",
+    "Blocked",
     "Ended",
+    "Entry",
     "JobFacts",
     "JobStatus",
     "Lease",
@@ -35,6 +38,16 @@ __all__ = [
     "TaskStatus",
     "WorkerStatus",
 ]
+
+
+class Entry(NamedTuple):
+    """An object as a listing tells of it."""
+
+    name: str
+    size: int
+    """Bytes."""
+    modified: float
+    """Seconds since 1970, by the store's clock."""
 
 
 class Blobs(Protocol):
@@ -64,6 +77,9 @@ class Blobs(Protocol):
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """Names that start with `prefix`, sorted, those up to `after` left out; read page by page."""
 
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """The same, with size and age. What vanishes meanwhile is left out."""
+
     def delete(self, names: Iterable[str]) -> None:
         """Remove objects; names that are not there are ignored."""
 
@@ -83,7 +99,8 @@ class Ledger(Protocol):
 
     def claim(self, worker: str, queues: Sequence[str], prefer: Offer | None, ttl_s: float) -> Lease | None:
         """A lease on the best ready task of these queues: higher priority first, then the job that had least, then
-        earlier chunks; `prefer` only among equals. None: nothing is ready."""
+        earlier chunks; `prefer` only among equals. A worker that has failed a task, or three of its kind, is not
+        given it as long as another one alive could do it. None: nothing is ready for this worker."""
 
     def renew(self, leases: Sequence[Lease], ttl_s: float) -> tuple[str, ...]:
         """Lengthen leases; for each `ok`, `lost` or `canceled`."""
@@ -98,8 +115,17 @@ class Ledger(Protocol):
         """End an attempt well: the task is completed with `output`, `tasks` are added in the same moment,
         `frames` final frames are counted, `seconds` are charged to the job's fair share. Idempotent by fence."""
 
-    def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None, queue: str = "") -> Ended:
-        """End an attempt badly. `retry_in_s` None, or no attempt left: the task is failed and what waits for it with
+    def fail(
+        self,
+        lease: Lease,
+        outcome: Outcome,
+        error: str,
+        retry_in_s: float | None,
+        queue: str = "",
+        parts: Sequence[NewTask] = (),
+    ) -> Ended:
+        """End an attempt badly. With `parts` the task is split: it waits for them and is then given out again, to put
+        their results together. `retry_in_s` None, or no attempt left: the task is failed and what waits for it with
         it; else it is tried again then. interrupted, lost and superseded use up no attempt (None: again at once), but
         a task lost too often is failed. canceled cancels it. `queue`: what the task is offered on from now on, if not
         what it was offered on before."""
@@ -113,6 +139,22 @@ class Ledger(Protocol):
 
     def retry(self, job: str, which: TaskFilter, reason: str, actor: str) -> tuple[int, tuple[Offer, ...]]:
         """Reset failed and canceled tasks and what failed with them; reopens an ended job. Tasks reset, ready ones."""
+
+    def eat(
+        self, job: str, tasks: Sequence[str], again: Sequence[str], chunks: Sequence[int], reason: str, actor: str
+    ) -> tuple[int, tuple[Offer, ...]]:
+        """Give failed `tasks` up: those who wait for them go on; reset the failed tasks `again`. Their chunks, and
+        `chunks`, count as eaten. Reopens an ended job. Tasks eaten or reset, ready ones. Raises NotFound, Conflict."""
+
+    def reopen(self, job: str, chunks: Sequence[tuple[int, int, int]], reason: str, actor: str) -> None:
+        """Forget all tasks of chunks, done or not: (chunk, its final frames, final frames of all before it). They are
+        to be added again (`JobStatus.reopened`). Reopens an ended job. Raises NotFound, Conflict."""
+
+    def unblock(self, job: str, worker: str, reason: str, actor: str) -> int:
+        """Forget what a worker ("": any) has failed; the number of blocks that are gone. Raises NotFound."""
+
+    def adjust(self, job: str, priority: int | None, max_workers: int | None, reason: str, actor: str) -> JobStatus:
+        """Change what is not None. Raises NotFound, Rejected."""
 
     def ready(self, job: str) -> tuple[Offer, ...]:
         """All ready tasks of a job, to be offered anew (after resume)."""

@@ -11,6 +11,8 @@ from farm.errors import Rejected
 
 GIB = 1 << 30
 """Bytes."""
+DEFAULT_TIMEOUTS = dict.fromkeys(("ingest", "scan", "plan", "paste", "encode"), 3600.0) | {"detail": 21_600.0}
+"""Seconds that one stage of a task may take, by its kind."""
 
 
 class MissingSetting(Rejected):
@@ -143,6 +145,21 @@ class Settings(BaseSettings):
     """Detail tasks that a worker claims and loads while its engine is at work. Not set: 2 on a GPU; 0 on a CPU, where
     loading would slow the engine down."""
 
+    stuck_s: Annotated[float, Field(ge=0, le=86_400)] = 300
+    """Seconds without a sampler step after which a task goes to another worker, once it has taken its first; five times
+    its slowest step if that is more. 0: never."""
+
+    timeouts: Annotated[dict[str, float], NoDecode] = DEFAULT_TIMEOUTS
+    """Seconds that one stage of a task (to load, to compute, to store) may take, by kind, with commas:
+    `detail=7200,paste=600`. Kinds that are not named keep an hour, `detail` six; 0: no limit."""
+
+    grace_s: Annotated[float, Field(ge=0, le=86_400)] = 100
+    """Seconds that a worker which was told to end may take to finish its tasks; then it hands them back, at no cost of
+    theirs. Below the time after which its keeper kills it (TimeoutStopSec, stop_grace_period)."""
+
+    user_weights: Annotated[dict[str, float], NoDecode] = {}
+    """Shares of users beside 1 of all others, with commas: `ann=2,batch=0.5`. Users are the names of API keys."""
+
     # --- limits ---
 
     max_upload_bytes: Annotated[int, Field(ge=1)] = 8 * GIB
@@ -166,6 +183,31 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
+
+    @field_validator("timeouts", "user_weights", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if not all(name.strip() and given.strip() for name, _, given in pairs):
+            raise ValueError("must be pairs such as detail=7200,paste=600")
+        return {name.strip(): given.strip() for name, _, given in pairs}
+
+    @field_validator("timeouts")
+    @classmethod
+    def _of_kinds(cls, value: dict[str, float]) -> dict[str, float]:
+        unknown = value.keys() - DEFAULT_TIMEOUTS.keys()
+        if unknown or any(seconds < 0 for seconds in value.values()):
+            raise ValueError(f"kinds are {', '.join(DEFAULT_TIMEOUTS)}, seconds 0 or more")
+        return DEFAULT_TIMEOUTS | value
+
+    @field_validator("user_weights")
+    @classmethod
+    def _above_nothing(cls, value: dict[str, float]) -> dict[str, float]:
+        if not all(0 < weight <= 1e6 for weight in value.values()):
+            raise ValueError("weights must be above 0 and at most 1000000")
+        return value
 
     @field_validator("redis_url")
     @classmethod

@@ -58,6 +58,10 @@ class Task:
     """`progress(step, steps)`; raises Canceled or LeaseLost: then the step must leave at once."""
     outputs: Callable[[Sequence[str]], Mapping[str, str]]
     """Outputs of completed tasks of the job, by task id."""
+    parts: int = 0
+    """Tasks that it was split into: their results are to be put together."""
+    amended: bool = False
+    """Something of its chunk was eaten: the decisions in the store say what."""
 
 
 class Tools:

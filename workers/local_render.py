@@ -14,6 +14,7 @@ from farm.adapters.model_registry import add_model
 from farm.adapters.plugins import installed
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.domain.job import JobRequest
+from farm.domain.like import LikeRequest
 from farm.domain.queues import QUEUES
 from farm.domain.state import JOB_ENDED
 from farm.ports import JobStatus, Offer
@@ -21,7 +22,8 @@ from farm.service.farm import UPLOAD, Bounds, Farm, Outside
 from farm.settings import Settings
 from workers.context import Tools
 from workers.gpu.engine import engine_of
-from workers.runner import Pace, Runner
+from workers.heartbeat import Pace
+from workers.runner import Runner
 
 IDLE_S = 0.05
 """Seconds between two looks while a failed task waits for its next attempt."""
@@ -72,7 +74,7 @@ class LocalFarm:
         """Take in a model's folder or file under a name. Raises Rejected."""
         add_model(name, path, self.blobs)
 
-    def run(self, request: JobRequest, on_status: Callable[[JobStatus], None] | None = None) -> JobStatus:
+    def run(self, request: JobRequest | LikeRequest, on_status: Callable[[JobStatus], None] | None = None) -> JobStatus:
         """Run a job to its end; `on_status` hears of it after every task. Raises Rejected at once if it cannot run."""
         status = self.farm.submit(request)
         while status.state not in JOB_ENDED:

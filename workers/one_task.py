@@ -12,7 +12,7 @@ from farm.errors import Rejected
 from farm.settings import Settings
 from workers.context import StepResult, Task, Tools
 from workers.gpu.engine import engine_of
-from workers.steps.plan import done_output
+from workers.steps.parts import done_output
 from workers.steps.registry import run_step
 
 

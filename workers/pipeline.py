@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from farm.domain.forecast import Sample, work_of
 from farm.ports import Lease
 from workers.context import Task
 from workers.steps import detail
@@ -25,14 +26,17 @@ BEHIND = 2
 class _Ready:
     lease: Lease
     task: Task
-    loaded: detail.Loaded
+    loaded: detail.Loaded | detail.Known
     started: float
+    download_s: float
 
 
 @dataclass(frozen=True)
 class _Made:
     ready: _Ready
-    made: detail.Made
+    made: detail.Made | detail.Known
+    gpu: tuple[float, float]
+    """Begin and end, in seconds since the task was claimed."""
 
 
 class GpuPipeline:
@@ -83,7 +87,8 @@ class GpuPipeline:
 
         def load() -> _Ready:
             task = self._runner.task(lease)
-            return _Ready(lease, task, detail.load(task, self._runner.tools), started)
+            loaded = detail.load(task, self._runner.tools)
+            return _Ready(lease, task, loaded, started, time.monotonic() - started)
 
         ready = self._runner.attempt(lease, load)
         if ready is not None:
@@ -91,14 +96,29 @@ class GpuPipeline:
 
     def _compute(self, ready: _Ready, behind: queue.Queue[_Made | None]) -> None:
         tools = self._runner.tools
+        begun = time.monotonic() - ready.started
         made = self._runner.attempt(ready.lease, lambda: detail.work(ready.task, tools, ready.loaded))
         if made is not None:
-            behind.put(_Made(ready, made))
+            behind.put(_Made(ready, made, (begun, time.monotonic() - ready.started)))
 
     def _store(self, behind: queue.Queue[_Made | None]) -> None:
         while (made := behind.get()) is not None:
             self._runner.attempt(made.ready.lease, partial(self._store_one, made))
 
     def _store_one(self, made: _Made) -> None:
-        result = detail.store(self._runner.tools, made.ready.loaded, made.made)
-        self._runner.finished(made.ready.lease, result, time.monotonic() - made.ready.started)
+        ready, tools = made.ready, self._runner.tools
+        result = detail.store(tools, ready.loaded, made.made, self._took(made))
+        self._runner.finished(ready.lease, result, time.monotonic() - ready.started)
+
+    def _took(self, made: _Made) -> Sample | None:
+        """What a batch that was made took; nothing of one that was known."""
+        ready = made.ready
+        if isinstance(ready.loaded, detail.Known):
+            return None
+        return Sample(
+            worker=ready.lease.worker,
+            device=self._runner.tools.engine.device,
+            download=(0.0, ready.download_s),
+            gpu=made.gpu,
+            pixel_steps=work_of(ready.task.job, ready.loaded.detail),
+        )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Sequence
 
 import structlog
@@ -13,22 +15,32 @@ from celery.signals import worker_shutting_down
 
 from farm.adapters.connect import connect
 from farm.domain.chunk_length import SPEED
+from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.domain.queues import CPU, GPU_CLASSES
 from farm.errors import FarmError, Unavailable
 from farm.ports import WorkerStatus
+from farm.service.waiting import ENGINE
 from farm.settings import Settings
 from workers.app import make_worker_app, worker_arguments
 from workers.context import Tools
 from workers.gpu.engine import engine_of
-from workers.runner import Pace, Runner
+from workers.heartbeat import Pace
+from workers.runner import Runner
 from workers.sweeper import Sweeper
 from workers.tasks import register
+from workers.watch import Limits
 
 log = structlog.get_logger()
 PATIENCE_S = 300.0
 """Seconds for which a worker rides out an outage of Redis before it gives a task up."""
 LAST_PATIENCE_S = 5.0
 """The same for a worker that was told to end: its machine, or the whole farm, may be going down."""
+LAST_STEP_S = 10.0
+"""Seconds, after its grace is over, in which a worker may come to the end of a sampler step."""
+IDLE_S = 5.0
+"""Seconds without a task after which a worker that was told to end does so, whatever its broker is waiting for."""
+HOPELESS_CODE = 75
+"""Exit code of a worker that ended itself, since a task hung: start it anew."""
 ALIVE_BEATS = 3
 """Heartbeats after which a silent worker is gone from the list."""
 
@@ -62,6 +74,7 @@ class WorkerProcess:
             settings.claim_slice_s,
             settings.backoff_s,
             claim_ahead=(2 if on_gpu else 0) if settings.claim_ahead is None else settings.claim_ahead,
+            limits=Limits(settings.stuck_s, settings.timeouts),
         )
         self.runner = Runner(self.name, connected.farm, self.tools, self.queues, self.pace)
         self._device = ""
@@ -78,6 +91,7 @@ class WorkerProcess:
         def drain(**_: object) -> None:
             self.runner.draining.set()
             self._ledger.hurry(LAST_PATIENCE_S)
+            threading.Thread(target=self._see_out, name="see-out", daemon=True).start()
 
         worker_shutting_down.connect(drain, weak=False)
         if any(queue.startswith("gpu") for queue in self.queues):
@@ -94,9 +108,32 @@ class WorkerProcess:
             self._sweeper.stop()
             self.runner.heartbeat.stop()
 
+    def _see_out(self) -> None:
+        """The process was told to end: see to it that it does, its tasks finished or handed back."""
+        end, idle_since = time.monotonic() + self.settings.grace_s, time.monotonic()
+        while not self._stop.wait(0.2):
+            now = time.monotonic()
+            idle_since = now if self.runner.heartbeat.held() else idle_since
+            if now > end:
+                self.runner.grace_over.set()
+            if now > end + LAST_STEP_S:
+                self.runner.hand_back()
+            # The broker's client may wait for a Redis that is gone, for ever.
+            if now > end + LAST_STEP_S or now - idle_since > IDLE_S:
+                self._end_now("told_to_end")
+
+    def _end_now(self, why: str) -> None:
+        """End without a look back: a thread hangs in a call that nothing can stop, and nothing is held any more."""
+        log.warning("worker_ends_itself", worker=self.name, why=why)
+        logging.shutdown()
+        os._exit(0 if why == "told_to_end" else HOPELESS_CODE)
+
     def _beat(self) -> None:
         ledger = self.runner.farm.ledger
         while True:
+            if self.runner.heartbeat.watch.hopeless():
+                self.runner.hand_back()
+                self._end_now("a task hangs")
             held = tuple(f"{lease.job}/{lease.task}" for lease in self.runner.heartbeat.held())
             status = WorkerStatus(
                 id=self.name,
@@ -108,6 +145,7 @@ class WorkerProcess:
                 tasks=held,
                 info={
                     "engine": self.settings.engine,
+                    ENGINE: ENGINE_VERSIONS[self.settings.engine],
                     "draining": self.runner.draining.is_set(),
                     SPEED: round(self.tools.speed.per_s),
                 },

@@ -9,101 +9,40 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import TypeVar
 
 import structlog
 
 from farm.domain.queues import roomier
-from farm.domain.state import Outcome
-from farm.errors import Canceled, FarmError, LeaseLost, OutOfMemory, Rejected, Unavailable
-from farm.ports import Ended, Lease, Ledger, Offer
+from farm.domain.state import FREE_OUTCOMES, Outcome
+from farm.errors import (
+    Canceled,
+    DiskFull,
+    FarmError,
+    LeaseLost,
+    OutOfMemory,
+    Rejected,
+    ToldToEnd,
+    Unavailable,
+    disk_full,
+)
+from farm.ports import Ended, Lease, NewTask, Offer
+from farm.service.attempts import keep_rest
 from farm.service.farm import Farm
 from workers.context import StepResult, Task, Tools
+from workers.heartbeat import Heartbeat, Pace, raise_for
 from workers.pipeline import GpuPipeline
 from workers.progress import Progress
+from workers.steps.parts import split
 from workers.steps.registry import run_step
+from workers.watch import Overdue
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
 OUTAGE_S = 5.0
 """Seconds until a task that met an outage is tried again; that costs it no attempt."""
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Times of a worker, in seconds."""
-
-    lease_ttl: float = 15.0
-    heartbeat: float = 5.0
-    claim_slice: float = 60.0
-    """After this long a message's loop claims no more."""
-    backoff: float = 2.0
-    """Before the second attempt; doubled each time."""
-    claim_ahead: int = 0
-    """Tasks claimed and loaded while the GPU works. 0 on a CPU, where loading would only slow the engine down and
-    another worker had better take the task."""
-
-
-class Heartbeat:
-    """Renews this worker's leases from a thread of its own and remembers which were lost or canceled."""
-
-    def __init__(self, ledger: Ledger, pace: Pace) -> None:
-        self._ledger = ledger
-        self._pace = pace
-        self._held: dict[str, Lease] = {}
-        self._ended: dict[str, str] = {}
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-        self._thread.start()
-
-    def hold(self, lease: Lease) -> None:
-        """Keep a lease alive from now on."""
-        with self._lock:
-            self._held[lease.fence] = lease
-
-    def release(self, lease: Lease) -> None:
-        """Let a lease be."""
-        with self._lock:
-            self._held.pop(lease.fence, None)
-            self._ended.pop(lease.fence, None)
-
-    def held(self) -> tuple[Lease, ...]:
-        """Leases that are kept alive now."""
-        with self._lock:
-            return tuple(self._held.values())
-
-    def check(self, lease: Lease) -> None:
-        """Raises Canceled or LeaseLost if the ledger said so at the last heartbeat."""
-        raise_for(self._ended.get(lease.fence, "ok"), lease)
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stop.set()
-        self._thread.join(timeout=self._pace.heartbeat + 1)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._pace.heartbeat):
-            leases = self.held()
-            if not leases:
-                continue
-            try:
-                answers = self._ledger.renew(leases, self._pace.lease_ttl)
-            except Unavailable as error:
-                log.warning("heartbeat_failed", error=str(error))
-                continue
-            with self._lock:
-                self._ended.update({le.fence: a for le, a in zip(leases, answers, strict=True) if a != "ok"})
-
-
-def raise_for(answer: str, lease: Lease) -> None:
-    """Turn a ledger's answer about a lease into the error that stops its task."""
-    if answer == "canceled":
-        raise Canceled(f"Job {lease.job} was canceled.")
-    if answer != "ok":
-        raise LeaseLost(f"The lease on {lease.job}/{lease.task} went to another worker.")
 
 
 class Runner:
@@ -115,9 +54,11 @@ class Runner:
         self.tools = tools
         self.queues = tuple(queues)
         self.pace = pace
-        self.heartbeat = Heartbeat(farm.ledger, pace)
+        self.heartbeat = Heartbeat(farm.ledger, pace, self._overdue)
         self.draining = threading.Event()
         """Set when the process was told to end: nothing more is claimed."""
+        self.grace_over = threading.Event()
+        """Set when it should have ended: what runs is handed back at its next step."""
         self._pipeline = GpuPipeline(self)
 
     def serve(self, offer: Offer | None) -> int:
@@ -167,6 +108,7 @@ class Runner:
 
     def attempt(self, lease: Lease, part: Callable[[], T]) -> T | None:
         """Do a part of a task; where it fails the attempt has ended, reported, and None is returned."""
+        self.heartbeat.watch.begin(lease)
         try:
             self.heartbeat.check(lease)
             return part()
@@ -174,7 +116,21 @@ class Runner:
             self.failed(lease, error)
         except Exception as error:  # noqa: BLE001 - the one place where an unforeseen error becomes an attempt's end
             self.failed(lease, error)
+        finally:
+            self.heartbeat.watch.end(lease)
         return None
+
+    def hand_back(self) -> None:
+        """Give all tasks to others now, at no cost of theirs, whatever runs here: the process is about to end."""
+        for lease in self.heartbeat.held():
+            self.heartbeat.give_up(lease)
+            self._report(lease, Outcome.INTERRUPTED, "Its worker was told to end.", None)
+
+    def _overdue(self, found: Overdue) -> None:
+        """A task takes too long: another worker may have it, whatever becomes of it here."""
+        log.error("overdue", job=found.lease.job, task=found.lease.task, outcome=found.outcome.value)
+        fault = Unavailable(found.error)
+        self._report(found.lease, found.outcome, found.error, float(self.pace.backoff), fault)
 
     def task(self, lease: Lease) -> Task:
         """A lease as a step sees it."""
@@ -183,6 +139,10 @@ class Runner:
 
         def progress(step: int, steps: int) -> None:
             self.heartbeat.check(lease)
+            if self.grace_over.is_set():
+                raise ToldToEnd(f"Worker {self.worker} was told to end and could not finish in time.")
+            if lease.kind == "detail":
+                self.heartbeat.watch.moved(lease)
             report(step, steps)
 
         return Task(
@@ -192,6 +152,8 @@ class Runner:
             chunk=lease.chunk,
             progress=progress,
             outputs=lambda tasks: self.farm.ledger.outputs(lease.job, tasks),
+            parts=lease.parts,
+            amended=lease.amended,
         )
 
     def finished(self, lease: Lease, result: StepResult, seconds: float) -> None:
@@ -206,21 +168,53 @@ class Runner:
 
     def failed(self, lease: Lease, error: BaseException) -> None:
         """Report how an attempt ended badly."""
+        error = disk_full(error) or error
         outcome, again = judge(error)
         log.warning("attempt_ended", job=lease.job, task=lease.task, outcome=outcome.value, error=repr(error))
         text = str(error) if isinstance(error, FarmError) else f"{type(error).__name__}: {error}"
+        text = f"{self._where(lease)}{text}"
         self.heartbeat.release(lease)
         if outcome is Outcome.SUPERSEDED:
             return
         delay = self._delay(lease, error) if again else None
+        self._report(lease, outcome, text, delay, error)
+
+    def _report(
+        self, lease: Lease, outcome: Outcome, text: str, retry_in_s: float | None, error: BaseException | None = None
+    ) -> None:
         try:
             queue = self._roomier(lease) if outcome is Outcome.OOM else ""
-            ended = self.farm.ledger.fail(lease, outcome, text, delay, queue)
+            parts = () if queue or error is None else self._parts(lease, outcome, error)
+            ended = self.farm.ledger.fail(lease, outcome, text, retry_in_s, queue, parts)
         except Unavailable as unreachable:
             # Nobody hears of it now; the lease runs out and the task goes to another worker.
             log.error("attempt_end_not_reported", job=lease.job, task=lease.task, error=str(unreachable))
             return
         self._follow(lease, ended)
+
+    def _parts(self, lease: Lease, outcome: Outcome, error: BaseException) -> tuple[NewTask, ...]:
+        """What a batch is split into, if it is now; it is tried as a whole where the store cannot be asked.
+
+        Where memory is short the engine has made smaller calls already.
+        """
+        if outcome in FREE_OUTCOMES or outcome in (Outcome.CANCELED, Outcome.OOM):
+            return ()
+        try:
+            return split(lease, self.tools, error)
+        except FarmError as fault:
+            log.warning("not_split", job=lease.job, task=lease.task, error=str(fault))
+            return ()
+
+    def _where(self, lease: Lease) -> str:
+        """Which crop a part of a batch is, for people."""
+        if lease.kind != "detail" or lease.task.count(".") < 3:
+            return ""
+        with suppress(FarmError):
+            plan = self.tools.plan(lease.job, lease.chunk)
+            part = plan.part(lease.task)
+            numbers = {frame.position: frame.number for frame in plan.frames}
+            return f"Frame {numbers[part.crops[0].frame]}, segment {part.source!r}: "
+        return ""
 
     def _roomier(self, lease: Lease) -> str:
         """The queue of workers with more memory, if there are any."""
@@ -230,7 +224,9 @@ class Runner:
             log.info("moved_to_more_memory", job=lease.job, task=lease.task, queue=queue)
         return queue
 
-    def _delay(self, lease: Lease, error: BaseException) -> float:
+    def _delay(self, lease: Lease, error: BaseException) -> float | None:
+        if isinstance(error, ToldToEnd):
+            return None
         if judge(error)[0] is Outcome.INTERRUPTED:
             return OUTAGE_S
         return float(self.pace.backoff * 2 ** (lease.attempt - 1))
@@ -239,7 +235,9 @@ class Runner:
         """Offer what became ready, let the next chunk in; the sweeper does what cannot be done now."""
         try:
             self.farm.offer(ended.offers)
-            if ended.chunk_ended and not ended.job_ended:
+            if ended.job_ended:
+                keep_rest(lease.job, self.farm.ledger, self.farm.blobs)
+            elif ended.chunk_ended:
                 self.farm.advance(lease.job)
         except Unavailable as error:
             log.warning("left_to_the_sweeper", job=lease.job, task=lease.task, error=str(error))
@@ -253,6 +251,8 @@ def judge(error: BaseException) -> tuple[Outcome, bool]:
         return Outcome.SUPERSEDED, False
     if isinstance(error, OutOfMemory):
         return Outcome.OOM, True
+    if isinstance(error, DiskFull):
+        return Outcome.ERROR, True  # this machine's fault: another worker, and in the end none of its tasks
     if isinstance(error, Unavailable):
         return Outcome.INTERRUPTED, True  # the store's or Redis's fault: minutes of outage cost no attempt
     return Outcome.ERROR, not isinstance(error, Rejected)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
+from pydantic import Discriminator, Tag
 
 from api.auth import User
 from api.context import Context, Tools
@@ -18,6 +19,7 @@ from api.problems import RESPONSES
 from api.shapes import Answer
 from api.views import ROOT, JobPage, JobView, job_view
 from farm.domain.job import Job, JobRequest
+from farm.domain.like import LikeRequest
 from farm.domain.state import JOB_ENDED, JobState
 from farm.errors import NotFound, Rejected
 from farm.ports import JobStatus
@@ -40,7 +42,19 @@ EXAMPLE = {
 }
 
 JobId = Annotated[str, Path(description="The job's `id`.", max_length=64)]
-Request_ = Annotated[JobRequest, Body(openapi_examples={"one mask": {"value": EXAMPLE}})]
+LIKE = {"like": "20260102-030405-ab12", "set": {"segments.face.prompt": "a smile"}, "frames": "5000-5099"}
+
+
+def _form(body: object) -> str:
+    """Which of the two forms of a request a body has."""
+    return "like" if isinstance(body, LikeRequest) or (isinstance(body, dict) and "like" in body) else "job"
+
+
+Request_ = Annotated[
+    Annotated[JobRequest, Tag("job")] | Annotated[LikeRequest, Tag("like")],
+    Discriminator(_form),
+    Body(openapi_examples={"one mask": {"value": EXAMPLE}, "as another job, with changes": {"value": LIKE}}),
+]
 
 
 class Validated(Answer):
@@ -122,7 +136,9 @@ async def job(
     if etag in [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers=headers)
     document = await run_in_threadpool(tools.farm.document, job_id)
-    return Response(job_view(status, document).model_dump_json(), media_type="application/json", headers=headers)
+    waiting = await run_in_threadpool(tools.farm.why_waiting, status)
+    view = job_view(status, document, waiting)
+    return Response(view.model_dump_json(), media_type="application/json", headers=headers)
 
 
 @router.get("/jobs/{job_id}/events", response_class=StreamingResponse)

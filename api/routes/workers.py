@@ -21,4 +21,5 @@ class Workers(Answer):
 @router.get("/workers")
 def workers(tools: Tools) -> Workers:
     """The workers that are alive."""
-    return Workers(items=tuple(worker_view(worker) for worker in tools.farm.workers()))
+    blocked = tools.farm.blocked()
+    return Workers(items=tuple(worker_view(worker, blocked.get(worker.id, ())) for worker in tools.farm.workers()))

@@ -43,6 +43,8 @@ def connect(settings: Settings, patience_s: float = 0.0) -> Connected:
         system_clock(),
         engine=ENGINE_VERSIONS[settings.engine],
         bounds=Bounds(settings.window_chunks, settings.whole_clip_frames),
-        outside=Outside(lambda uri: admit_prefix(uri, blobs, limits_of(settings), settings), installed()),
+        outside=Outside(
+            lambda uri: admit_prefix(uri, blobs, limits_of(settings), settings), installed(), settings.user_weights
+        ),
     )
     return Connected(farm, blobs, ledger, queue)

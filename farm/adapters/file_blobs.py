@@ -9,7 +9,8 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from farm.adapters.blob_names import RESERVED, BadName, check_name, check_prefix
-from farm.errors import FarmError, NotFound, Rejected, Unavailable
+from farm.errors import FarmError, NotFound, Rejected, Unavailable, disk_full
+from farm.ports import Entry
 
 COPY_BYTES = 1 << 20
 """Bytes read at once when a file is copied: large enough that the calls do not count."""
@@ -29,7 +30,8 @@ class FolderBusy(Unavailable):
     """The file system did not do what it was asked: full, gone or broken."""
 
     def __init__(self, path: Path, error: OSError) -> None:
-        super().__init__(f"The file system of the store failed at {path}: {error.strerror or error}.")
+        full = " Free space there: old jobs lie in `jobs/`." if disk_full(error) else ""
+        super().__init__(f"The file system of the store failed at {path}: {error.strerror or error}.{full}")
 
 
 class FileBlobs:
@@ -88,6 +90,13 @@ class FileBlobs:
         """Names that begin with `prefix` and come after `after`, sorted; a folder is read when its turn comes."""
         folder = check_prefix(prefix).rpartition("/")[0]
         return self._walk(f"{folder}/" if folder else "", prefix, after)
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """The same, with size and age."""
+        for name in self.list(prefix):
+            with suppress(FileNotFoundError):
+                found = self._path(name).stat()
+                yield Entry(name, found.st_size, found.st_mtime)
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove these blobs and the folders that they leave empty; names that are not there are no error."""

@@ -1,5 +1,6 @@
 """What both ledgers, the one on Redis and the one in memory, hold to: limits, names, the order of jobs and tasks."""
 
+import math
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,19 @@ no worker comes for days, messages must not fill the broker."""
 ERROR_MAX = 2000
 """Characters of an error that are kept; the whole text is in the worker's log."""
 
+FAULTS_MAX = 3
+"""Tasks of one kind of a job that a worker may fail; then it is given no more of them, as long as there are others."""
+
+WITHHELD_S = 60
+"""Seconds for which a task that waits is kept for workers that have not failed it; then it may go to anybody."""
+
+HASTE_MAX = 8
+"""Offers of a task after which nobody is in a hurry any more: one that reached a worker that must not have the task is
+sent again by the next sweep, but not for ever."""
+
+EATEN = "eaten"
+"""Output of a task that was eaten."""
+
 PRIORITY_MAX = 100
 """Priorities are 0 .. 100."""
 
@@ -32,6 +46,17 @@ BARRIER = "barrier"
 
 CANCEL_ASKED = "cancel requested"
 """How the activity of a job begins that is being canceled; `canceled` takes its place, and the reason stays."""
+
+IN_WORDS = {
+    "pause": "paused",
+    "resume": "resumed",
+    "cancel": CANCEL_ASKED,
+    "retry": "retried",
+    "eat": "eaten",
+    "unblock": "workers unblocked",
+    "adjust": "adjusted",
+}
+"""Decision -> how the activity of its job begins."""
 
 JOB_LEVEL = frozenset({"ingest", "scan", "segments", "wrap"})
 """First parts of ids whose number is not a chunk's."""
@@ -73,10 +98,19 @@ def check_job(facts: JobFacts, done_chunks: Sequence[tuple[int, int]]) -> None:
     """Raises Rejected for a job that a ledger cannot hold."""
     if not _JOB_ID.fullmatch(facts.id):
         raise Rejected(f"The job id {facts.id!r} holds a space or one of / | {{ }}. Use letters, digits, - and _.")
-    if not 0 <= facts.priority <= PRIORITY_MAX:
-        raise Rejected(f"The priority is {facts.priority}; it must be 0 to {PRIORITY_MAX}. The default is 50.")
+    check_adjust(facts.priority, facts.max_workers)
+    if not 0 < facts.weight < math.inf:
+        raise Rejected(f"The weight of user {facts.user!r} is {facts.weight:g}; it must be above 0. The default is 1.")
     if any(chunk < 0 or frames < 0 for chunk, frames in done_chunks):
         raise Rejected(f"Job {facts.id} is said to have finished a chunk below 0 or one of fewer than 0 frames.")
+
+
+def check_adjust(priority: int | None, max_workers: int | None) -> None:
+    """Raises Rejected for values that a job cannot have; None: it keeps its own."""
+    if priority is not None and not 0 <= priority <= PRIORITY_MAX:
+        raise Rejected(f"The priority is {priority}; it must be 0 to {PRIORITY_MAX}. The default is 50.")
+    if max_workers is not None and max_workers < 0:
+        raise Rejected(f"At most {max_workers} workers: it must be 1 or more, or 0 for any number.")
 
 
 def check_tasks(tasks: Iterable[NewTask]) -> None:
@@ -110,7 +144,7 @@ def conflict(job: str, action: str, state: str) -> Conflict:
 
 def in_words(action: str, reason: str, actor: str) -> str:
     """A decision as the job's activity."""
-    done = {"pause": "paused", "resume": "resumed", "cancel": CANCEL_ASKED, "retry": "retried"}.get(action, action)
+    done = IN_WORDS.get(action, action)
     return f"{done}{f' by {actor}' if actor else ''}{f': {reason}' if reason else ''}"
 
 

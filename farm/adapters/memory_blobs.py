@@ -1,11 +1,13 @@
 """A store in memory: the twin that tests use, held to the real stores by tests/contract/test_blobs.py."""
 
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from threading import Lock
 
 from farm.adapters.blob_names import check_name, check_prefix
 from farm.errors import NotFound
+from farm.ports import Entry
 
 
 class MemoryBlobs:
@@ -13,6 +15,7 @@ class MemoryBlobs:
 
     def __init__(self) -> None:
         self._blobs: dict[str, bytes] = {}
+        self._modified: dict[str, float] = {}
         self._lock = Lock()
 
     def put(self, name: str, data: bytes, content_type: str = "application/octet-stream") -> None:  # noqa: ARG002 - the port's signature; memory keeps no type
@@ -20,6 +23,7 @@ class MemoryBlobs:
         check_name(name)
         with self._lock:
             self._blobs[name] = bytes(data)
+            self._modified[name] = time.time()
 
     def put_file(self, name: str, path: PurePath, content_type: str = "application/octet-stream") -> None:
         """Keep the content of a local file under `name`."""
@@ -56,6 +60,13 @@ class MemoryBlobs:
         with self._lock:
             names = sorted(name for name in self._blobs if name.startswith(prefix) and name > after)
         return iter(names)
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """The same, with size and age."""
+        for name in self.list(prefix):
+            data, modified = self._blobs.get(name), self._modified.get(name)
+            if data is not None and modified is not None:
+                yield Entry(name, len(data), modified)
 
     def delete(self, names: Iterable[str]) -> None:
         """Forget these blobs; names that are not there are no error."""

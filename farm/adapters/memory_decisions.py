@@ -1,9 +1,11 @@
-"""What people decide about a job in the ledger in memory: pause, resume, cancel, retry."""
+"""What people decide about a job in the ledger in memory."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from farm.adapters.ledger_rules import check_action, conflict
 from farm.adapters.memory_moves import Change
+from farm.adapters.memory_resets import Reset
 from farm.adapters.memory_rows import BAD, LISTED, MemoryJob, Row
 from farm.domain.state import TASK_ENDED, JobState, TaskState
 from farm.ports import Offer, TaskFilter
@@ -46,25 +48,115 @@ def retry(
     """Reset what failed or was canceled and is meant, and what fell with it. Raises Conflict."""
     if job.state is JobState.CANCEL_REQUESTED:
         raise conflict(job.facts.id, "retry", job.state)
-    change = Change(job, now)
+    change = Reset(job, now)
     finals = [row for row in job.rows.values() if row.new.final]
     roots = [row for row in job.rows.values() if not row.new.final and _root(row, which)]
     bad_finals = sum(row.meant(which) and row.state in BAD for row in finals)
     reopens = bool(roots or bad_finals or (job.state is JobState.CANCELED and which == TaskFilter()))
     if not reopens:
         return 0, ()
-    # Every chunk's end comes before the job's: whoever advances the job adds the final task again.
-    for row in finals:
-        change.remove(row)
-    if job.over:
-        # Not swept for longest, since it was not open: the next sweep looks at it first.
-        job.state, job.ended, job.swept = JobState.ACTIVE, 0, 0
-        change.share_from_here(line)
-    count = bad_finals + sum(row.counted for row in change.reset(roots))
+    change.open_again(line)
+    count = bad_finals + _tasks_in(change.reset(roots))
     job.activity = words
     change.settle()
     job.revision += 1
     return count, tuple(change.offers)
+
+
+@dataclass(frozen=True)
+class Eat:
+    """Failed tasks that are given up, failed tasks that are tried again, chunks that count as eaten besides."""
+
+    tasks: Sequence[str]
+    again: Sequence[str]
+    chunks: Sequence[int]
+
+
+def eat(job: MemoryJob, which: Eat, words: str, line: Sequence[MemoryJob], now: int) -> tuple[int, tuple[Offer, ...]]:
+    """Give failed tasks up, try others again. Raises Conflict."""
+    if job.state is JobState.CANCEL_REQUESTED:
+        raise conflict(job.facts.id, "eat", job.state)
+    named = {*which.tasks, *which.again}
+    roots = [row for row in job.rows.values() if row.new.id in named and row.state is TaskState.FAILED and not row.bad]
+    job.eaten.update(which.chunks, (row.new.chunk for row in roots))
+    if not roots:
+        return 0, ()
+    change = Reset(job, now)
+    change.open_again(line)
+    done = change.reset(roots, which.tasks)
+    job.activity = words
+    change.settle()
+    job.revision += 1
+    return _tasks_in(done), tuple(change.offers)
+
+
+def reopen(
+    job: MemoryJob, chunks: Sequence[tuple[int, int, int]], words: str, line: Sequence[MemoryJob], now: int
+) -> None:
+    """Forget all that is known of chunks. Raises Conflict."""
+    if job.state is JobState.CANCEL_REQUESTED:
+        raise conflict(job.facts.id, "retry", job.state)
+    change = Reset(job, now)
+    change.open_again(line)
+    for chunk, frames, before in sorted(chunks, reverse=True):
+        for row in [row for row in job.rows.values() if row.new.chunk == chunk]:
+            change.remove(row)
+        _uncount(job, chunk, frames, before)
+        job.failed.discard(chunk)
+        job.eaten.discard(chunk)
+        job.reopened.add(chunk)
+    job.activity = words
+    change.settle()
+    job.revision += 1
+
+
+def _uncount(job: MemoryJob, chunk: int, frames: int, before: int) -> None:
+    """Take back what was counted of a chunk; what follows it counts again when it is done."""
+    known, rest = job.chunk_frames.pop(chunk, 0), 0
+    if chunk not in job.done:
+        frames = known
+    else:
+        job.done.discard(chunk)
+        rest = known - frames
+        if chunk < job.next_chunk:
+            rest = job.frames_contiguous - before - frames
+            job.frames_contiguous, job.next_chunk = before, chunk
+    job.frames_done -= frames
+    if rest > 0:
+        job.chunk_frames[chunk + 1] = job.chunk_frames.get(chunk + 1, 0) + rest
+
+
+def unblock(job: MemoryJob, worker: str, words: str) -> int:
+    """Forget what a worker has failed, or all of them."""
+    meant = [at for at in job.faults if worker in ("", at[1])]
+    removed = sum(job.barred(*at) for at in meant)
+    for at in meant:
+        del job.faults[at]
+    if removed:
+        job.activity = words
+    job.revision += 1
+    return removed
+
+
+def adjust(
+    job: MemoryJob, priority: int | None, max_workers: int | None, words: str, line: Sequence[MemoryJob]
+) -> None:
+    """Change what is not None."""
+    before = job.facts
+    job.facts = replace(
+        before,
+        priority=before.priority if priority is None else priority,
+        max_workers=before.max_workers if max_workers is None else max_workers,
+    )
+    if job.facts.priority != before.priority:
+        least = Change(job, 0).least_share(line)
+        job.vtime = job.vtime if least is None else least
+    job.activity = words
+    job.revision += 1
+
+
+def _tasks_in(rows: Sequence[Row]) -> int:
+    return sum(row.counted for row in rows)
 
 
 def _root(row: Row, which: TaskFilter) -> bool:

@@ -6,14 +6,17 @@ from farm.adapters.ledger_rules import (
     ERROR_MAX,
     OFFER_AGAIN_MAX,
     SWEEP_LIMIT,
+    check_adjust,
     check_job,
     check_outcome,
     check_tasks,
     in_words,
     milliseconds,
 )
-from farm.adapters.memory_decisions import act, retry
+from farm.adapters.memory_claim import Chooser
+from farm.adapters.memory_decisions import Eat, act, adjust, eat, reopen, retry, unblock
 from farm.adapters.memory_moves import Change
+from farm.adapters.memory_resets import Reset
 from farm.adapters.memory_rows import CANCELING, LISTED, MemoryJob, Row
 from farm.adapters.memory_views import MemoryViews
 from farm.domain.state import JobState, Outcome, TaskState
@@ -52,6 +55,7 @@ class MemoryLedger(MemoryViews):
             if facts.id in self._jobs:
                 return False
             job = self._jobs[facts.id] = MemoryJob(facts)
+            job.peers = lambda: sum(other.facts.user == facts.user for other in self._line())
             job.done = {chunk for chunk, _ in done_chunks}
             job.chunk_frames = dict(done_chunks)
             job.frames_done = sum(job.chunk_frames.values())
@@ -74,11 +78,12 @@ class MemoryLedger(MemoryViews):
     def claim(self, worker: str, queues: Sequence[str], prefer: Offer | None, ttl_s: float) -> Lease | None:
         """The best ready task of these queues, or None."""
         with self._lock:
-            choice = self._choose(queues, prefer)
+            now = self._now()
+            crew = [worker for worker, until in self._workers.values() if until > now]
+            choice = Chooser(worker, queues, self._jobs, crew, now).choose(prefer)
             if choice is None:
                 return None
             job, row = choice
-            now = self._now()
             self._fences += 1
             Change(job, now).move(row, TaskState.ACTIVE)
             row.attempt += 1
@@ -90,19 +95,7 @@ class MemoryLedger(MemoryViews):
             if job.state is JobState.QUEUED:
                 job.state, job.activity = JobState.ACTIVE, "started"
                 job.started = job.started or now
-            return row.lease(job.facts.id)
-
-    def _choose(self, queues: Sequence[str], prefer: Offer | None) -> tuple[MemoryJob, Row] | None:
-        ready = [(job, rows) for job in self._line() if (rows := _ready(job, queues))]
-        if not ready:
-            return None
-        best, rows = min(ready, key=lambda item: (item[0].merit, item[0].order))
-        wanted = next((item for item in ready if prefer and item[0].facts.id == prefer.job), None)
-        if wanted and prefer and wanted[0].merit == best.merit:
-            for row in wanted[1]:
-                if row.new.id == prefer.task:
-                    return wanted[0], row
-        return best, rows[0]
+            return row.lease(job.facts.id, amended=row.new.chunk in job.eaten)
 
     def renew(self, leases: Sequence[Lease], ttl_s: float) -> tuple[str, ...]:
         """Lengthen leases: `ok`, `lost` or `canceled` for each."""
@@ -159,28 +152,37 @@ class MemoryLedger(MemoryViews):
         ended = row.new.final and job.over
         return Ended(True, chunk_ended=row.new.closes, job_ended=ended, task_state=TaskState.COMPLETED)
 
-    def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None, queue: str = "") -> Ended:
+    def fail(
+        self,
+        lease: Lease,
+        outcome: Outcome,
+        error: str,
+        retry_in_s: float | None,
+        queue: str = "",
+        parts: Sequence[NewTask] = (),
+    ) -> Ended:
         """End an attempt badly."""
         check_outcome(outcome)
+        check_tasks(parts)
         error = error[:ERROR_MAX]
         with self._lock:
             held = self._held(lease)
             if held is None:
                 return _REFUSED
             job, row = held
-            change = Change(job, self._now())
+            change = Reset(job, self._now())
             change.let_go(row, outcome, error, change.now - row.started)
             if queue:
                 row.new = row.new._replace(queue=queue)
             retry_in = None if retry_in_s is None else max(0, milliseconds(retry_in_s))
-            change.fall_short(row, outcome, error, retry_in)
+            change.fall_short(row, outcome, error, retry_in, parts)
             return _closed(change, row)
 
     def sweep(self, offer_after_s: float) -> Swept:
         """Look after what nobody looks after; at most SWEEP_LIMIT of each kind."""
         with self._lock:
             now = self._now()
-            changes = {name: Change(job, now) for name, job in self._jobs.items()}
+            changes = {name: Reset(job, now) for name, job in self._jobs.items()}
             expired = self._rows(TaskState.ACTIVE, lambda row: row.expires, now)
             for job, row in expired:
                 change = changes[job.facts.id]
@@ -234,6 +236,31 @@ class MemoryLedger(MemoryViews):
         with self._lock:
             return retry(self._job(job), which, in_words("retry", reason, actor), self._line(), self._now())
 
+    def eat(
+        self, job: str, tasks: Sequence[str], again: Sequence[str], chunks: Sequence[int], reason: str, actor: str
+    ) -> tuple[int, tuple[Offer, ...]]:
+        """Give failed tasks up, try others again. Raises NotFound, Conflict."""
+        with self._lock:
+            words = in_words("eat", reason, actor)
+            return eat(self._job(job), Eat(tasks, again, chunks), words, self._line(), self._now())
+
+    def reopen(self, job: str, chunks: Sequence[tuple[int, int, int]], reason: str, actor: str) -> None:
+        """Forget all tasks of chunks. Raises NotFound, Conflict."""
+        with self._lock:
+            reopen(self._job(job), chunks, in_words("retry", reason, actor), self._line(), self._now())
+
+    def unblock(self, job: str, worker: str, reason: str, actor: str) -> int:
+        """Forget what a worker ("": any) has failed. Raises NotFound."""
+        with self._lock:
+            return unblock(self._job(job), worker, in_words("unblock", reason, actor))
+
+    def adjust(self, job: str, priority: int | None, max_workers: int | None, reason: str, actor: str) -> JobStatus:
+        """Change what is not None. Raises NotFound, Rejected."""
+        check_adjust(priority, max_workers)
+        with self._lock:
+            adjust(self._job(job), priority, max_workers, in_words("adjust", reason, actor), self._line())
+            return self._job(job).status()
+
     def drop(self, job: str, chunks: Sequence[int], tasks: Sequence[str] = ()) -> None:
         """Forget the rows of chunks that are done, if all of their tasks ended well, and of tasks that did."""
         with self._lock:
@@ -241,6 +268,9 @@ class MemoryLedger(MemoryViews):
             if found is None:
                 return
             for chunk in found.done.intersection(chunks):
+                # A retry may undo what was eaten, and with it the fades of the neighbors.
+                if found.eaten & {chunk - 1, chunk, chunk + 1}:
+                    continue
                 found.drop([row for row in found.rows.values() if row.new.chunk == chunk])
             for name in tasks:
                 found.drop([found.rows[name]] if name in found.rows else [])
@@ -249,11 +279,6 @@ class MemoryLedger(MemoryViews):
         """Remove a job."""
         with self._lock:
             self._jobs.pop(job, None)
-
-
-def _ready(job: MemoryJob, queues: Sequence[str]) -> list[Row]:
-    rows = (row for row in job.rows.values() if row.state is TaskState.QUEUED and row.new.queue in queues)
-    return sorted(rows, key=lambda row: row.order)
 
 
 def _closed(change: Change, row: Row) -> Ended:

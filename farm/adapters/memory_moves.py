@@ -6,7 +6,7 @@ The twin of `redis_ledger/moves.lua`, rule by rule and in the same order; the co
 from collections import deque
 from collections.abc import Sequence
 
-from farm.adapters.ledger_rules import CANCEL_ASKED, HISTORY_MAX, LOSSES_MAX, chunk_of, uses_up
+from farm.adapters.ledger_rules import CANCEL_ASKED, EATEN, HISTORY_MAX, chunk_of
 from farm.adapters.memory_rows import BAD, CANCELING, GOOD, LISTED, MemoryJob, Row
 from farm.domain.state import JobState, Outcome, TaskState
 from farm.ports import NewTask, Offer
@@ -40,7 +40,7 @@ class Change:
         """Give the task out to whoever asks; offer it if the job runs."""
         self.move(row, TaskState.QUEUED)
         row.worker = row.fence = ""
-        row.offers, row.offered = 1, self.now
+        row.offers, row.offered, row.since = 1, self.now, self.now
         if self.job.state in LISTED:
             self.offers.append(row.offer(self.job.facts.id))
 
@@ -67,6 +67,10 @@ class Change:
             self.job.activity = f"{row.new.id} failed: {row.error}"
         if row.new.final and state is not TaskState.CANCELED:
             self._final_ended = True
+        self.tell_of(row)
+
+    def tell_of(self, row: Row) -> None:
+        """Have `settle` tell those that wait for a task of its end."""
         self._ended.append(row)
 
     def _end_chunk(self, chunk: int, state: TaskState) -> None:
@@ -83,7 +87,7 @@ class Change:
         """Tell everybody who waits, to the end; then see whether the job has ended."""
         while self._ended:
             row = self._ended.popleft()
-            for other, hard in self._dependents(row):
+            for other, hard in self.dependents(row):
                 self._tell(other, row, hard)
         if self.job.state is JobState.CANCEL_REQUESTED and not self.job.counts[TaskState.ACTIVE]:
             self._end_job(JobState.CANCELED)
@@ -91,7 +95,8 @@ class Change:
             failed = self.job.failed or self.job.counts[TaskState.FAILED]
             self._end_job(JobState.FAILED if failed else JobState.COMPLETED)
 
-    def _dependents(self, row: Row) -> list[tuple[Row, bool]]:
+    def dependents(self, row: Row) -> list[tuple[Row, bool]]:
+        """Who waits for a task, and whether its bad end is theirs too."""
         named = self.job.dependents.get(row.new.id, ())
         rows = ((self.job.rows.get(name), seq, hard) for name, seq, hard in named)
         # One that was removed and added again has another number, and its own entry.
@@ -122,7 +127,7 @@ class Change:
         for row in new:
             if row.new.output:
                 row.output = row.new.output
-                self.end(row, TaskState.COMPLETED)
+                self.end(row, TaskState.EATEN if row.output == EATEN else TaskState.COMPLETED)
             elif row.state is TaskState.DEPEND:
                 self.look(row)
         return len(new)
@@ -136,7 +141,8 @@ class Change:
     def _insert(self, task: NewTask) -> Row:
         job = self.job
         job.seq += 1
-        row = job.rows[task.id] = Row(task, job.seq)
+        row = job.rows[task.id] = Row(task, job.seq, parts=task.parts)
+        job.reopened.discard(task.chunk)
         if row.counted:
             job.counts[TaskState.DEPEND] += 1
         if task.kind == "detail":
@@ -146,15 +152,16 @@ class Change:
 
     def _tie(self, row: Row) -> None:
         for name in row.new.waits:
-            self._wait(row, name, hard=True)
+            self.wait(row, name, hard=True)
         for name in row.new.settles:
-            self._wait(row, name, hard=False)
+            self.wait(row, name, hard=False)
         for name in row.new.feeds:
             fed = self.job.rows.get(name)
             if fed is not None and fed.state in (TaskState.DEPEND, *BAD):
-                self._wait(fed, row.new.id, hard=True)
+                self.wait(fed, row.new.id, hard=True)
 
-    def _wait(self, row: Row, name: str, *, hard: bool) -> None:
+    def wait(self, row: Row, name: str, *, hard: bool) -> None:
+        """Have a task wait for another one, which may not be there yet."""
         other = self.job.rows.get(name)
         if other.state in GOOD if other else chunk_of(name) in self.job.done:
             return
@@ -173,7 +180,7 @@ class Change:
         job.workers[row.worker] -= 1
         if not job.workers[row.worker]:
             del job.workers[row.worker]
-        job.vtime += charge
+        job.charge(charge)
         row.expires = 0
         row.error = error
         attempt = {"worker": row.worker, "started": row.started / 1000, "ended": self.now / 1000}
@@ -188,70 +195,13 @@ class Change:
         else:
             self.ready(row)
 
-    def fall_short(self, row: Row, outcome: Outcome, error: str, retry_in: int | None) -> None:
-        """An attempt ended badly: the task is tried again, now or `retry_in` ms later, or it is failed or canceled."""
-        free = not uses_up(outcome)
-        row.attempt -= free
-        row.losses += outcome is Outcome.LOST
-        if outcome is Outcome.CANCELED or self.canceling:
-            self.end(row, TaskState.CANCELED, error)
-        elif row.losses >= LOSSES_MAX:
-            text = f"{row.losses} workers were lost while they ran it, the last with: {error}"
-            self.end(row, TaskState.FAILED, f"{text}. Look at their logs and memory; retry it when that is mended.")
-        elif not free and (retry_in is None or row.attempt >= self.job.facts.max_attempts):
-            self.end(row, TaskState.FAILED, error)
-        elif retry_in:
-            row.due = self.now + retry_in
-            row.worker = row.fence = ""
-            self.move(row, TaskState.SOFT_FAILED)
-        else:
-            self.back(row)
-
-    def reset(self, rows: Sequence[Row]) -> list[Row]:
-        """Undo the bad ends of these tasks and of those that fell with them; all that were reset."""
-        done: list[Row] = []
-        todo = deque(rows)
-        while todo:
-            row = todo.popleft()
-            if row.state not in BAD or row.bad:
-                continue
-            self._undo(row)
-            done.append(row)
-            todo.extend(other for other, hard in self._dependents(row) if self._withdraw(other, hard))
-        for row in done:
-            self.look(row)
-        return done
-
-    def _undo(self, row: Row) -> None:
-        self.move(row, TaskState.DEPEND)
-        row.attempt = row.losses = row.step = row.steps = 0
-        row.front = True
-        row.fence = row.worker = row.error = row.cause = ""
-        if row.new.closes:
-            self.job.failed.discard(row.new.chunk)
-
-    def _withdraw(self, row: Row, hard: bool) -> bool:
-        """Take a bad end back from who was told of it; whether that task may be reset too."""
-        if hard:
-            row.bad -= 1
-            return not row.bad
-        row.open += 1
-        if row.state is TaskState.QUEUED:
-            self.move(row, TaskState.DEPEND)
-        return False
-
-    def remove(self, row: Row) -> None:
-        """Forget a task altogether; a worker that runs it finds its lease lost."""
-        if row.expires:
-            self.let_go(row, Outcome.SUPERSEDED, "", 0)
-        if row.counted:
-            self.job.counts[row.state] -= 1
-        del self.job.rows[row.new.id]
-
     def share_from_here(self, others: Sequence[MemoryJob]) -> None:
         """A job that comes (back) into the line starts where the others are: it has no claim on the past."""
-        line = [other.vtime for other in others if other is not self.job and self._in_line(other)]
-        self.job.vtime = max(self.job.vtime, min(line, default=0))
+        self.job.vtime = max(self.job.vtime, self.least_share(others) or 0)
+
+    def least_share(self, others: Sequence[MemoryJob]) -> int | None:
+        """The least share that another job in the line of this priority had."""
+        return min((other.vtime for other in others if other is not self.job and self._in_line(other)), default=None)
 
     def _in_line(self, other: MemoryJob) -> bool:
         return other.state in LISTED and other.facts.priority == self.job.facts.priority

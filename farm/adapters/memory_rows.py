@@ -1,12 +1,13 @@
 """What the ledger in memory keeps: jobs and the rows of their tasks."""
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from farm.adapters.ledger_rules import BARRIER, job_order
+from farm.adapters.ledger_rules import BARRIER, FAULTS_MAX, job_order
 from farm.domain.state import JOB_ENDED, JobState, TaskState
-from farm.ports import JobFacts, JobStatus, Lease, NewTask, Offer, TaskFilter, TaskStatus
+from farm.ports import Blocked, JobFacts, JobStatus, Lease, NewTask, Offer, TaskFilter, TaskStatus
 
 LISTED = frozenset({JobState.QUEUED, JobState.ACTIVE})
 """States in which a job's ready tasks are given out."""
@@ -33,6 +34,12 @@ class Row:
     """Goes before the job's other ready tasks: it was given out before."""
     attempt: int = 0
     losses: int = 0
+    parts: int = 0
+    """Tasks that it was split into."""
+    failed: set[str] = field(default_factory=set)
+    """Workers that failed it."""
+    since: int = 0
+    """When it last became ready."""
     offers: int = 0
     """How often it was offered since it became ready."""
     fence: str = ""
@@ -65,12 +72,11 @@ class Row:
         """What the queue carries."""
         return Offer(job, self.new.id, self.new.kind, self.new.queue)
 
-    def lease(self, job: str) -> Lease:
+    def lease(self, job: str, *, amended: bool) -> Lease:
         """What its worker holds."""
         new = self.new
-        return Lease(
-            job, new.id, new.kind, new.queue, new.chunk, new.layer, new.key, self.attempt, self.fence, self.worker
-        )
+        held = (self.attempt, self.fence, self.worker, self.parts, amended)
+        return Lease(job, new.id, new.kind, new.queue, new.chunk, new.layer, new.key, *held)
 
     def status(self) -> TaskStatus:
         """What people see."""
@@ -87,6 +93,7 @@ class Row:
             error=self.error,
             step=self.step,
             steps=self.steps,
+            cause=self.cause,
             history=tuple(self.history),
         )
 
@@ -117,6 +124,14 @@ class MemoryJob:
     counts: Counter[TaskState] = field(default_factory=Counter)
     workers: Counter[str] = field(default_factory=Counter)
     """Worker -> leases of this job that it holds."""
+    peers: Callable[[], int] = lambda: 1
+    """Jobs of its user that are in the line."""
+    faults: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    """Kind and worker -> tasks that it failed and that others may well do."""
+    eaten: set[int] = field(default_factory=set)
+    """Chunks in which something was eaten."""
+    reopened: set[int] = field(default_factory=set)
+    """Chunks whose tasks must be added again."""
     done: set[int] = field(default_factory=set)
     failed: set[int] = field(default_factory=set)
     chunk_frames: dict[int, int] = field(default_factory=dict)
@@ -147,6 +162,14 @@ class MemoryJob:
     def over(self) -> bool:
         """Whether the job has ended."""
         return self.state in JOB_ENDED
+
+    def barred(self, kind: str, worker: str) -> bool:
+        """Whether a worker failed too many tasks of a kind."""
+        return len(self.faults.get((kind, worker), ())) >= FAULTS_MAX
+
+    def charge(self, work: int) -> None:
+        """Work is charged to the user: who has several jobs in the line has a part of a share for each."""
+        self.vtime += math.floor(work * max(1, self.peers()) / self.facts.weight + 0.5)
 
     def drop(self, rows: Sequence[Row]) -> None:
         """Forget rows, if all of them ended well."""
@@ -181,4 +204,11 @@ class MemoryJob:
             cache_hits=self.hits,
             cache_misses=self.misses,
             workers_active=len(self.workers),
+            blocked=tuple(
+                Blocked(worker, kind, tuple(tasks))
+                for (kind, worker), tasks in sorted(self.faults.items())
+                if self.barred(kind, worker)
+            ),
+            eaten=tuple(sorted(self.eaten)),
+            reopened=tuple(sorted(self.reopened)),
         )

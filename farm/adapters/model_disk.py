@@ -138,7 +138,11 @@ def _fetch_file(file: ModelFile, blobs: Blobs, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     blobs.get_to_file(blob_name(file.sha256), path)
     if sha256_of(path) != file.sha256:
-        raise Damaged(f"The model's file {file.path!r} arrived damaged; it is fetched again.")
+        raise Damaged(
+            f"The model's file {file.path!r} arrived damaged: its bytes are not those that were added. It is fetched "
+            f"again; if that does not help, `farm model verify` tells what the store has, and `farm model add --again` "
+            f"sends it anew."
+        )
 
 
 def _locked(folder: Path, how: int) -> int | None:

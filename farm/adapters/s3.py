@@ -22,6 +22,7 @@ from urllib3.exceptions import HTTPError
 from farm.adapters.blob_names import check_name, check_prefix
 from farm.adapters.s3_errors import StoreRefused, translate
 from farm.errors import FarmError, NotFound, Unavailable
+from farm.ports import Entry
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -161,7 +162,11 @@ class S3Blobs:
         server (SeaweedFS: before). `after` follows the same order: give it a name that a listing gave.
         """
         start = self._root + check_prefix(prefix)
-        return self._pages(start, self._root + after if after else "")
+        return (entry.name for entry in self._pages(start, self._root + after if after else ""))
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """The same, with size and age."""
+        return self._pages(self._root + check_prefix(prefix), "")
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove these blobs; names that are not there are no error."""
@@ -189,13 +194,13 @@ class S3Blobs:
             raise NotFound(f"No blob s3://{self.place.bucket}/{self._key(name)}.")
         return b""
 
-    def _pages(self, start: str, after: str) -> Iterator[str]:
+    def _pages(self, start: str, after: str) -> Iterator[Entry]:
         while True:
             # The name to go on after, never the server's token: it outlives a restart of the server between two pages.
             page = self._page(start, after)
             for entry in page.get("Contents", ()):
-                yield entry["Key"].removeprefix(self._root)
                 after = entry["Key"]
+                yield Entry(after.removeprefix(self._root), entry["Size"], entry["LastModified"].timestamp())
             if not page["IsTruncated"]:
                 return
 

@@ -17,6 +17,9 @@ from farm.errors import FarmError, NotFound, Rejected, Unavailable
 BUSY_CODES = frozenset({"RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete", "OperationAborted"})
 """Refusals with a 4xx status that pass by themselves."""
 
+FULL_CODES = frozenset({"InsufficientStorage", "StorageFull", "XMinioStorageFull", "QuotaExceeded"})
+"""The server has no room."""
+
 REFUSED_CODES = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden", "401", "403"})
 """The key, or what it may do, is wrong."""
 
@@ -67,6 +70,10 @@ def _answered(error: ClientError, place: str, endpoint: str) -> FarmError:
         return StoreRefused(f"{said}: there is no bucket {bucket!r}. Create it, or set FARM_S3_BUCKET to one there is.")
     if status == 404 or code in ("NoSuchKey", "NotFound", "404"):
         return NotFound(f"No blob {place}.")
+    if status == 507 or code in FULL_CODES:
+        return StoreUnavailable(
+            f"{said}. The store is full: free space there (old jobs lie in `jobs/`), or enlarge it."
+        )
     if status >= 500 or status == 429 or code in BUSY_CODES or "Throttl" in code or code == "SlowDown":
         return StoreUnavailable(f"{said}.")
     return StoreRefused(f"{said}. {_advice(code)}")

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from farm.client import Farm
+from farm.errors import Rejected
 from farm.local.place import missing_variables, read_place
 from farm.settings import Settings
 
@@ -32,3 +33,14 @@ def client(patience_s: float = PATIENCE_S) -> Farm:
     """A client of the farm that the settings name."""
     found = settings()
     return Farm(found.url, found.api_key, patience_s=patience_s)
+
+
+def resolved(job_id: str) -> str:
+    """A job's id; `last` is the newest job's."""
+    if job_id != "last":
+        return job_id
+    with client() as farm:
+        newest = farm.jobs(limit=1)
+    if not newest:
+        raise Rejected("There is no `last` job: this farm has none yet. Submit one with `farm job submit`.")
+    return newest[0].id

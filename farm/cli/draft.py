@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Any
 
 from pydantic import ValidationError
 
 from farm.cli.faults import bad_document
-from farm.domain.detailer import Detailer
-from farm.domain.job import InputRequest, JobRequest, SegmentRequest
+from farm.domain.assign import Draft as Draft
+from farm.domain.assign import assign as set_value
+from farm.domain.job import JobRequest
 from farm.domain.model import lora_fields
 from farm.errors import Rejected
 
-Draft = dict[str, Any]
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
 ATTACHED = {"controlnets": "image", "image_prompts": "image", "conditionings": "mask"}
 """Lists of a segment -> what of their entries is a file."""
@@ -29,13 +29,10 @@ FARM_ADDRESSES = ("upload:", "s3://")
 
 
 class BadAssignment(Rejected):
-    """A `--set` that names nothing."""
+    """A `--set` without a value."""
 
-    def __init__(self, text: str, fault: str) -> None:
-        super().__init__(
-            f"--set {text!r}: {fault}. Write parameter=value for all segments (denoise=0.4), "
-            f"segments.NAME.parameter=value for one (segments.face.denoise=0.3), or a field of the job (priority=80)."
-        )
+    def __init__(self, text: str) -> None:
+        super().__init__(f"--set {text!r}: there is no `=`. Write parameter=value, such as denoise=0.4.")
 
 
 def named(text: str) -> tuple[str, str]:
@@ -68,43 +65,20 @@ def add_segments(draft: Draft, kind: str, texts: Sequence[str]) -> None:
 
 
 def assign(draft: Draft, text: str) -> None:
-    """Carry out one `path=value`; the value is JSON if it reads as such, else text. Raises BadAssignment."""
+    """Carry out one `path=value`. Raises BadAssignment, BadPath."""
+    path, value = assignment(text)
+    set_value(draft, path, value)
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """Path and value of a `path=value`; the value is JSON if it reads as such, else text. Raises BadAssignment."""
     path, equals, raw = text.partition("=")
     if not equals:
-        raise BadAssignment(text, "there is no `=`")
-    target, name = _place(draft, path.strip(), text)
-    target[name] = _value(raw)
-
-
-def _place(draft: Draft, path: str, text: str) -> tuple[Draft, str]:
-    head, _, rest = path.partition(".")
-    if head == "segments":
-        segment, _, name = rest.partition(".")
-        found = [entry for entry in draft.get("segments", []) if entry.get("name") == segment]
-        if not found:
-            names = ", ".join(str(entry.get("name")) for entry in draft.get("segments", [])) or "none"
-            raise BadAssignment(text, f"there is no segment {segment!r}; the job has: {names}")
-        return found[0], _known(name, SegmentRequest.model_fields, text)
-    if head == "detailer" and rest:
-        return draft.setdefault("detailer", {}), _known(rest, Detailer.model_fields, text)
-    if head == "input" and rest:
-        return draft.setdefault("input", {}), _known(rest, InputRequest.model_fields, text)
-    if path in Detailer.model_fields:
-        return draft.setdefault("detailer", {}), path
-    return draft, _known(path, JobRequest.model_fields, text)
-
-
-def _known(name: str, fields: Mapping[str, object], text: str) -> str:
-    if name not in fields:
-        raise BadAssignment(text, f"there is no {name!r}; there are: {', '.join(sorted(fields))}")
-    return name
-
-
-def _value(raw: str) -> Any:  # noqa: ANN401 - any JSON
+        raise BadAssignment(text)
     try:
-        return json.loads(raw)
+        return path.strip(), json.loads(raw)
     except ValueError:
-        return raw
+        return path.strip(), raw
 
 
 def rooted(draft: Draft, folder: PurePath) -> Draft:
@@ -177,7 +151,7 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
         made = {**drawn_with(segment), kind: sent(segment[kind], segment["name"])}
         for field, address in ATTACHED.items():
             if field in segment:
-                made[field] = [_attached(one, address, segment["name"], sent) for one in segment[field]]
+                made[field] = [_attached(one, address, segment["name"], sent, model) for one in segment[field]]
         segments.append(made)
     complete = {
         **draft,
@@ -185,13 +159,20 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
         "segments": segments,
         **_model(draft, model),
         **{use: model(draft[use]) for use in ("refiner", "vae") if draft.get(use)},
+        **({"embeddings": named} if (named := _embeddings(draft, model)) else {}),
         **({"detailer": drawn_with(draft["detailer"])} if draft.get("detailer") else {}),
     }
     return _request(complete)
 
 
-def _attached(one: Draft, field: str, name: str, sent: Callable[[str, str], str]) -> Draft:
-    return {**one, field: sent(one[field], f"{name}, {field}")} if one.get(field) else one
+def _attached(one: Draft, field: str, name: str, sent: Callable[[str, str], str], model: Callable[[str], str]) -> Draft:
+    """A segment's ControlNet and the like, with its pictures handed in and its model known to the farm."""
+    made = {**one, field: sent(one[field], f"{name}, {field}")} if one.get(field) else dict(one)
+    return {**made, "model": model(made["model"])} if made.get("model") else made
+
+
+def _embeddings(draft: Draft, model: Callable[[str], str]) -> dict[str, str]:
+    return {name: model(address) for name, address in (draft.get("embeddings") or {}).items()}
 
 
 def _request(draft: Draft) -> JobRequest:

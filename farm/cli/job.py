@@ -7,20 +7,23 @@ from typing import Annotated
 
 import typer
 
-from farm.cli.context import LONG_PATIENCE_S, client
+from farm.cli.context import LONG_PATIENCE_S, client, resolved
+from farm.cli.decide import JobId, Reason, act, eat, limit, priority, unblock
 from farm.cli.faults import TIMED_OUT
+from farm.cli.plan import EPILOG as PLAN_EPILOG
+from farm.cli.plan import plan
 from farm.cli.show import AsJson, facts, notes, out, size, span, state, table, write_json
 from farm.cli.submit import EPILOG, fetch, submit
+from farm.cli.trace import trace
 from farm.cli.watch import end, follow
 from farm.client.answers import JobAnswer
 from farm.domain.state import JobState, TaskState
-from farm.errors import Rejected
 
 app = typer.Typer(help="Submit, watch, stop and fetch jobs.", no_args_is_help=True)
 app.command("submit", epilog=EPILOG)(submit)
+app.command("plan", epilog=PLAN_EPILOG)(plan)
+app.command("trace")(trace)
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or `last` for the newest job.")]
-Reason = Annotated[str, typer.Option(help="Why; kept with the job.")]
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most.")]
 Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait at the most; then the exit code is 3.")]
 
@@ -77,10 +80,13 @@ def get(job_id: JobId, as_json: AsJson = False) -> None:
             "tasks": ", ".join(f"{count} {name}" for name, count in job.counts.items() if count),
             "cache": f"{job.cache.hits} of {job.cache.hits + job.cache.misses} detail tasks were known",
             "eta": span(job.eta.seconds) if job.eta else None,
+            "priority": job.priority,
+            "workers": f"{job.workers_active}{f' of {job.max_workers} at most' if job.max_workers else ''}",
+            "blocked": [f"{each.worker} ({each.kind}: {' '.join(each.tasks)})" for each in job.blocked],
             "created": job.created,
             "started": job.started,
             "ended": job.ended,
-            "notes": (job.document or {}).get("warnings"),
+            "notes": [*job.notes, *((job.document or {}).get("warnings") or ())],
         }
     )
 
@@ -100,19 +106,19 @@ def wait(job_id: JobId, timeout: Timeout = None, as_json: AsJson = False) -> Non
 @app.command()
 def cancel(job_id: JobId, reason: Reason = "", as_json: AsJson = False) -> None:
     """Stop a job; running tasks stop within one sampler step. Finished frames stay, `retry` goes on."""
-    _act(job_id, "cancel", reason, as_json)
+    act(job_id, "cancel", reason, as_json)
 
 
 @app.command()
 def pause(job_id: JobId, reason: Reason = "", as_json: AsJson = False) -> None:
     """Start no more tasks of a job; those that run are finished."""
-    _act(job_id, "pause", reason, as_json)
+    act(job_id, "pause", reason, as_json)
 
 
 @app.command()
 def resume(job_id: JobId, reason: Reason = "", as_json: AsJson = False) -> None:
     """Let a paused job go on."""
-    _act(job_id, "resume", reason, as_json)
+    act(job_id, "resume", reason, as_json)
 
 
 @app.command()
@@ -124,11 +130,34 @@ def retry(
     reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:
-    """Try failed and canceled tasks again; an ended job is opened again. Finished tasks are left alone."""
+    """Try failed and canceled tasks again, and make again what was eaten; an ended job is opened again.
+
+    Finished tasks are left alone; with --state failed, eaten ones too.
+    """
     which: dict[str, object] = {"states": [each.value for each in states or ()], "layer": layer, "chunk": chunk}
-    _act(
-        job_id, "retry", reason, as_json, {name: value for name, value in which.items() if value not in ([], "", None)}
-    )
+    act(job_id, "retry", reason, as_json, {name: value for name, value in which.items() if value not in ([], "", None)})
+
+
+for command in (eat, unblock, priority, limit):
+    app.command()(command)
+
+
+@app.command()
+def delete(
+    job_id: JobId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a job that has ended, with its frames and video. What others may share stays until `farm gc`."""
+    with client() as farm:
+        job_id = resolved(job_id)
+        if not yes:
+            typer.confirm(f"Remove job {job_id} and all its outputs?", abort=True)
+        farm.delete_job(job_id)
+    if as_json:
+        write_json({"deleted": job_id})
+    else:
+        notes().print(f"Job {job_id} is gone. Free what only it has used: farm gc")
 
 
 @app.command()
@@ -141,7 +170,7 @@ def recover(
     if (job_id is None) is not every:
         raise typer.BadParameter("give either a job's id or --all.")
     if job_id is not None:
-        _act(job_id, "recover", "", as_json)
+        act(job_id, "recover", "", as_json)
         return
     with client(60.0) as farm:
         found = farm.recover_all()
@@ -227,17 +256,6 @@ def frames(
     table(("frame", "state", "name", "size", "segments"), rows, "No frames.")
 
 
-def resolved(job_id: str) -> str:
-    """A job's id; `last` is the newest job's."""
-    if job_id != "last":
-        return job_id
-    with client() as farm:
-        newest = farm.jobs(limit=1)
-    if not newest:
-        raise Rejected("There is no `last` job: this farm has none yet. Submit one with `farm job submit`.")
-    return newest[0].id
-
-
 def _follow(job_id: str, timeout: float | None, *, quiet: bool, as_json: bool) -> None:
     with client(LONG_PATIENCE_S) as farm:
         job_id = resolved(job_id)
@@ -246,13 +264,3 @@ def _follow(job_id: str, timeout: float | None, *, quiet: bool, as_json: bool) -
         if as_json:
             write_json(farm.job_document(job_id))
     raise typer.Exit(code)
-
-
-def _act(job_id: str, action: str, reason: str, as_json: bool, which: dict[str, object] | None = None) -> None:
-    with client() as farm:
-        affected, job = farm.act(resolved(job_id), action, reason, which)
-    if as_json:
-        write_json({"affected": affected, "job": job.model_dump(mode="json")})
-        return
-    notes().print(f"{affected} tasks are affected.")
-    out().print(job.id, state(job.status))

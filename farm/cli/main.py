@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from farm.cli import doctor, job, logs, model, process, render, task, up, worker
+from farm.cli import doctor, gc, job, logs, model, process, render, task, up, worker
 from farm.cli.faults import INTERRUPTED, USAGE, exit_code
 from farm.cli.show import AsJson, notes, out, write_json
 from farm.errors import FarmError
@@ -37,6 +37,7 @@ app.command("worker", rich_help_panel=MACHINES)(process.worker)
 app.command("api", rich_help_panel=MACHINES)(process.api)
 app.command("workers", rich_help_panel=CARE)(worker.workers)
 app.command("doctor", rich_help_panel=CARE)(doctor.doctor)
+app.command("gc", rich_help_panel=CARE)(gc.gc)
 app.add_typer(task.app, name="task", rich_help_panel=CARE)
 
 

@@ -42,7 +42,9 @@ def api(
     """Run the API. On an address that other machines can reach it needs FARM_API_KEYS."""
     logs.configure(logging.INFO)
     from api.main import serve
+    from workers.forecast import Forecaster
 
     chosen = {"api_host": host, "api_port": port}
-    found = settings()
-    serve(found.model_copy(update={name: value for name, value in chosen.items() if value is not None}))
+    read = settings()
+    found = read.model_copy(update={name: value for name, value in chosen.items() if value is not None})
+    serve(found, lambda to: Forecaster(to.farm, to.blobs, found.cache_folder(), found.max_pixels))

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel, ConfigDict, Field
 
-from farm.cli.context import LONG_PATIENCE_S, client
-from farm.cli.draft import Draft, addressed
+from farm.cli.context import LONG_PATIENCE_S, client, resolved
+from farm.cli.draft import addressed
+from farm.cli.like import handed_in, typed_like
 from farm.cli.options import Given, OptionGroup, generated
 from farm.cli.show import AsJson, facts, notes, out, write_json
 from farm.cli.typed import CLIP, DETAILER, JOB, WHAT, Source, model_path, typed_draft
@@ -18,11 +19,13 @@ from farm.cli.watch import end, follow, transfer
 from farm.client import Farm
 from farm.client.answers import JobAnswer, Validated
 from farm.domain.job import JobRequest
+from farm.domain.like import LikeRequest
 
 EPILOG = (
     "Examples: [cyan]farm job submit clip.mp4 --mask face.png --prompt 'a sharp, detailed face' --wait[/cyan] · "
     "[cyan]farm job submit frames/ --type animatediff --mask head=masks/head/ --frames 60-91 --denoise 0.35 "
-    "--download out[/cyan] · [cyan]farm job submit --job job.json --set segments.face.denoise=0.3 --dry-run[/cyan]"
+    "--download out[/cyan] · [cyan]farm job submit --job job.json --set segments.face.denoise=0.3 --dry-run[/cyan] · "
+    "[cyan]farm job submit --like last --set segments.face.prompt='a smile' --frames 5000-5099[/cyan]"
 )
 
 
@@ -64,10 +67,9 @@ def submit(
 
     Files and folders of this machine are handed in first; what the farm has already is not sent again.
     """
-    draft = typed_draft(source, what, clip, job, detailer)
     how = Sending.model_validate(sending)
     with client(LONG_PATIENCE_S if how.wait or how.download else 10.0) as farm:
-        request = hand_in(farm, draft)
+        request = wanted(farm, source, what, clip, job, detailer)
         if how.dry_run:
             show_checked(farm.validate(request), as_json)
             return
@@ -80,8 +82,10 @@ def submit(
         raise typer.Exit(_to_the_end(farm, accepted, how, as_json))
 
 
-def hand_in(farm: Farm, draft: Draft) -> JobRequest:
-    """The request of a draft, with its files uploaded. Raises Rejected."""
+def wanted(
+    farm: Farm, source: str | None, what: Given, clip: Given, job: Given, detailer: Given
+) -> JobRequest | LikeRequest:
+    """The request of all that was typed, its files uploaded. Raises Rejected."""
 
     def media(path: str, purpose: str) -> str:
         with transfer(f"{purpose} {Path(path).name}") as on_bytes:
@@ -94,7 +98,10 @@ def hand_in(farm: Farm, draft: Draft) -> JobRequest:
         with transfer(f"model {path.name}") as on_bytes:
             return farm.add_model(model_name(path), path, on_bytes).hash
 
-    return addressed(draft, media, model)
+    if what.get("like"):
+        like = typed_like(source, what, clip, job, detailer)
+        return handed_in(like.model_copy(update={"like": resolved(like.like)}), media, model)
+    return addressed(typed_draft(source, what, clip, job, detailer), media, model)
 
 
 def model_name(path: Path) -> str:

@@ -43,6 +43,9 @@ class What(BaseModel):
     win over it."""
     assign: Annotated[list[str], Field(alias="set")] = []
     """PARAMETER=VALUE, or segments.NAME.PARAMETER=VALUE for one segment. May be given several times; wins over all."""
+    like: str | None = None
+    """A job's id, or `last`: the new job is as that one was, but for the options that are given here. With --frames the
+    change holds for those frames only; all others stay as they are there."""
 
 
 WHAT = OptionGroup(What, "What to detail")
@@ -64,6 +67,7 @@ JOB = OptionGroup(
         "priority",
         "vram_gb",
         "max_attempts",
+        "max_workers",
     ),
 )
 DETAILER = OptionGroup(Detailer, "Parameters (of all segments)")
@@ -72,6 +76,8 @@ DETAILER = OptionGroup(Detailer, "Parameters (of all segments)")
 def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detailer: Given) -> Draft:
     """The draft of all that was typed: the document first, then the options, `--set` last. Raises Rejected."""
     typed = What.model_validate(what)
+    if typed.like is not None:
+        raise Rejected("--like names a job of a farm; it goes with `farm job submit` and `farm job plan`.")
     draft = _document(typed.document) if typed.document else {}
     if source is not None:
         draft["input"] = {**draft.get("input", {}), "uri": source}
@@ -80,22 +86,28 @@ def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detail
     add_segments(draft, "mask", typed.mask)
     add_segments(draft, "segs", typed.segs)
     if "outputs" in job:
-        job = {**job, "outputs": _separated(job["outputs"])}
+        job = {**job, "outputs": separated(job["outputs"])}
     if "loras" in detailer:
-        detailer = {**detailer, "loras": _separated(detailer["loras"])}
+        detailer = {**detailer, "loras": separated(detailer["loras"])}
     if str(job.get("chunk", "")).isdigit():
         job = {**job, "chunk": int(job["chunk"])}
     draft.update({name: str(value) if name == "type" else value for name, value in job.items()})
-    if "hooks" in detailer:
-        detailer = {**detailer, "hooks": _json("--hooks", detailer["hooks"], list, '[{"kind": ...}]')}
-    if "keyframes" in detailer:
-        example = '{"denoise": [[1, 0.3], [120, 0.6]]}'
-        detailer = {**detailer, "keyframes": _json("--keyframes", detailer["keyframes"], dict, example)}
+    detailer = as_json(detailer)
     if detailer:
         draft["detailer"] = {**draft.get("detailer", {}), **detailer}
     for text in typed.assign:
         assign(draft, text)
     return draft
+
+
+def as_json(detailer: Given) -> Given:
+    """The options of a detailer that are written as JSON, read. Raises Rejected."""
+    if "hooks" in detailer:
+        detailer = {**detailer, "hooks": _json("--hooks", detailer["hooks"], list, '[{"kind": ...}]')}
+    if "keyframes" in detailer:
+        example = '{"denoise": [[1, 0.3], [120, 0.6]]}'
+        detailer = {**detailer, "keyframes": _json("--keyframes", detailer["keyframes"], dict, example)}
+    return detailer
 
 
 def _json(option: str, text: str, kind: type[_T], example: str) -> _T:
@@ -121,7 +133,8 @@ def _document(path: Path) -> Draft:
     return rooted(found, path.parent)
 
 
-def _separated(text: object) -> list[str]:
+def separated(text: object) -> list[str]:
+    """Names with commas between them."""
     return [name.strip() for name in str(text).split(",") if name.strip()]
 
 

@@ -14,11 +14,20 @@ def workers(as_json: AsJson = False) -> None:
         write_json(found)
         return
     rows = [
-        (worker.id, worker.host, worker.pid, worker.device, worker.queues, worker.tasks, worker.seen[:19])
+        (
+            worker.id,
+            worker.host,
+            worker.pid,
+            worker.device,
+            worker.queues,
+            worker.tasks,
+            worker.blocked,
+            worker.seen[:19],
+        )
         for worker in found
     ]
     table(
-        ("worker", "host", "pid", "device", "queues", "tasks", "seen"),
+        ("worker", "host", "pid", "device", "queues", "tasks", "blocked", "seen"),
         rows,
         "No workers are alive. Start one with `farm worker`, or all with `farm up`.",
     )

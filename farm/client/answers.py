@@ -45,6 +45,14 @@ class Eta(Answer):
     seconds: float
 
 
+class BlockedWorker(Answer):
+    """A worker that failed too many tasks of a kind of a job."""
+
+    worker: str
+    kind: str
+    tasks: tuple[str, ...] = ()
+
+
 class JobAnswer(Answer):
     """A job as it stands."""
 
@@ -68,6 +76,9 @@ class JobAnswer(Answer):
     steps_done: int = 0
     eta: Eta | None = None
     workers_active: int = 0
+    max_workers: int = 0
+    blocked: tuple[BlockedWorker, ...] = ()
+    notes: tuple[str, ...] = ()
     document: dict[str, Any] | None = None
 
     @property
@@ -111,6 +122,8 @@ class WorkerAnswer(Answer):
     device: str = ""
     seen: str = ""
     tasks: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
+    """`job/kind` of what it is given no more."""
 
 
 class UploadAnswer(Answer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,16 +24,25 @@ from farm.client.answers import (
     WorkerAnswer,
 )
 from farm.client.download import Downloaded, Downloader
-from farm.client.http import PATIENCE_S, Http
+from farm.client.http import PATIENCE_S, PREFIX, Http
 from farm.client.models import add_model, model_files, verified
+from farm.client.planned import planned
 from farm.client.uploads import OnBytes, hand_in
+from farm.domain.forecast import Forecast
 from farm.domain.job import JobRequest
+from farm.domain.like import LikeRequest
+from farm.domain.trace import Attempt
+from farm.errors import Rejected
 
 WAIT_S = 20.0
 """Seconds of one long poll."""
 
 
 def _ignore(sent: int, total: int) -> None:
+    pass
+
+
+def _silent(chunk: int) -> None:
     pass
 
 
@@ -71,14 +81,21 @@ class Farm:
 
     # --- jobs ---
 
-    def submit(self, request: JobRequest, idempotency_key: str | None = None) -> JobAnswer:
-        """Submit a job. It is repeated safely: without a key of the caller's it gets one of its own."""
+    def submit(self, request: JobRequest | LikeRequest, idempotency_key: str | None = None) -> JobAnswer:
+        """Submit a job, also one like another (`LikeRequest`).
+
+        It is repeated safely: without a key of the caller's it gets one of its own.
+        """
         headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
         return JobAnswer.model_validate(self.http.post("/jobs", _body(request), headers=headers, repeatable=True))
 
-    def validate(self, request: JobRequest) -> Validated:
+    def validate(self, request: JobRequest | LikeRequest) -> Validated:
         """What a submission would become; nothing is submitted."""
         return Validated.model_validate(self.http.post("/jobs:validate", _body(request), repeatable=True))
+
+    def plan(self, request: JobRequest | LikeRequest, on_chunk: Callable[[int], None] = _silent) -> Forecast:
+        """What a job would do, had it been submitted now; `on_chunk` hears how many of its chunks were looked at."""
+        return planned(self.http, _body(request), on_chunk)
 
     def job(self, job_id: str, wait_s: float = 0, since: int | None = None) -> JobAnswer:
         """A job as it stands; with `wait_s` and `since` as soon as its revision is another than `since`."""
@@ -102,9 +119,57 @@ class Farm:
         done = self.http.post(f"/jobs/{job_id}/actions", body, repeatable=True)
         return int(done["affected"]), JobAnswer.model_validate(done["job"])
 
+    def delete_job(self, job_id: str) -> None:
+        """Remove a job that has ended, with its outputs. Raises NotFound, Conflict."""
+        self.http.send("DELETE", f"/jobs/{job_id}")
+
+    def eat(
+        self,
+        job_id: str,
+        tasks: Sequence[str] = (),
+        *,
+        frame: int | None = None,
+        chunk: int | None = None,
+        reason: str = "",
+    ) -> tuple[int, JobAnswer]:
+        """Give up what failed: tasks by their ids, or of one frame (by its number), or of one chunk. The frames keep
+        the input's pixels there; one that cannot be read is left out. The number of tasks that go on, and the job.
+
+        Raises:
+            Conflict: what is named has not failed, or cannot be given up.
+        """
+        which = {"tasks": list(tasks), "frame": frame, "chunk": chunk}
+        return self.act(
+            job_id, "eat", reason, {name: value for name, value in which.items() if value not in ([], None)}
+        )
+
+    def unblock(self, job_id: str, worker: str = "", reason: str = "") -> tuple[int, JobAnswer]:
+        """Let a worker (all, if left out) have tasks of the job again that it failed; the blocks that are gone."""
+        body = {"action": "unblock", "worker": worker, "reason": reason}
+        done = self.http.post(f"/jobs/{job_id}/actions", body, repeatable=True)
+        return int(done["affected"]), JobAnswer.model_validate(done["job"])
+
+    def adjust(
+        self, job_id: str, priority: int | None = None, max_workers: int | None = None, reason: str = ""
+    ) -> JobAnswer:
+        """Change a job's priority (0 to 100), or how many workers may be at work on it (0: any number)."""
+        given = {"priority": priority, "max_workers": max_workers, "reason": reason or None}
+        body = {name: value for name, value in given.items() if value is not None}
+        return JobAnswer.model_validate(self.http.patch(f"/jobs/{job_id}", body))
+
     def recover_all(self) -> tuple[str, ...]:
-        """Rebuild every job's place in Redis from the store; the jobs' ids."""
-        return tuple(self.http.post("/jobs:recover", None, repeatable=True)["jobs"])
+        """Rebuild in Redis every job of the store that it lacks; the jobs that it has now.
+
+        Raises:
+            Rejected: a job cannot be read; all others are there.
+        """
+        found = self.http.post("/jobs:recover", None, repeatable=True)
+        if found["failed"]:
+            raise Rejected(
+                f"{len(found['jobs'])} jobs are in Redis; these cannot be read: {'; '.join(found['failed'])}. "
+                f"Remove them (farm job delete JOB), or run the version of the farm that they were made with."
+            )
+        return tuple(found["jobs"])
 
     def tasks(
         self, job_id: str, states: Sequence[str] = (), layer: str = "", chunk: int | None = None, limit: int = 1000
@@ -112,6 +177,11 @@ class Farm:
         """Tasks of the chunks in flight, and those that failed."""
         which = {"state": list(states) or None, "layer": layer or None, "chunk": chunk}
         return [TaskAnswer.model_validate(item) for item in self._pages(f"/jobs/{job_id}/tasks", which, limit)]
+
+    def attempts(self, job_id: str) -> Iterator[Attempt]:
+        """Every attempt at a job's tasks that has ended: who, when, and why it ended."""
+        with closing(self.http.fetch(f"{PREFIX}/jobs/{job_id}/attempts")) as response:
+            yield from (Attempt.model_validate_json(line) for line in response.iter_lines() if line)
 
     def frame(self, job_id: str, number: int) -> dict[str, Any]:
         """One frame by its number: its state and links to its pictures."""
@@ -204,6 +274,6 @@ class Farm:
                 return
 
 
-def _body(request: JobRequest) -> dict[str, Any]:
+def _body(request: JobRequest | LikeRequest) -> dict[str, Any]:
     # Only what was set: the rest is the type's own default, which the farm knows.
     return request.model_dump(mode="json", exclude_unset=True)

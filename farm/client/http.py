@@ -89,6 +89,10 @@ class Http:
         """The JSON answer of a POST of a JSON body."""
         return self.send("POST", path, json=body, headers=headers, repeatable=repeatable).json()
 
+    def patch(self, path: str, body: object) -> Any:  # noqa: ANN401 - any JSON
+        """The JSON answer of a PATCH of a JSON body, which may be repeated."""
+        return self.send("PATCH", path, json=body, repeatable=True).json()
+
     def send(
         self,
         method: str,
@@ -134,8 +138,16 @@ class Http:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         absolute = not url.startswith("/")
         client = self._store if absolute else self._client
+        return self._begun(client, client.build_request("GET", url, headers=headers))
+
+    def lines(self, path: str, body: object) -> httpx.Response:
+        """Begin to read the lines that answer a POST; close the answer when done. Raises: as `send`."""
+        headers = {"Accept": "application/x-ndjson"}
+        return self._begun(self._client, self._client.build_request("POST", PREFIX + path, json=body, headers=headers))
+
+    def _begun(self, client: httpx.Client, request: httpx.Request) -> httpx.Response:
         try:
-            response = client.send(client.build_request("GET", url, headers=headers), stream=True)
+            response = client.send(request, stream=True)
         except httpx.TransportError as error:
             raise NotReached(self.url, str(error) or type(error).__name__) from None
         if response.is_success:

@@ -17,9 +17,10 @@ from farm.domain.control import (
     Preprocessor,
 )
 from farm.domain.hooks import HookFacts, complete
-from farm.domain.job import Conditioning, Control, ImagePrompt, SegmentRequest, Source
+from farm.domain.job import Conditioning, Control, ImagePrompt, Source
 from farm.domain.media import Media
 from farm.domain.model import ModelRef
+from farm.domain.segment_request import SegmentRequest
 from farm.errors import NotFound, Rejected
 
 

@@ -36,6 +36,8 @@ class Spot:
     """What parameters with key frames are in its frame; they are in its source already."""
     toward: tuple[str, ...] = ()
     """Texts that its own fade into."""
+    piece: int = -1
+    """Which of the job's ranges its source is that of; -1: of none."""
 
     @property
     def at(self) -> tuple[int, int, int]:
@@ -85,21 +87,31 @@ def segment_batches(rows: Rows) -> list[list[Spot]]:
     return [group for group in ordered if any(s.written is not NOTHING for s in group)]
 
 
-def frame_batches(rows: Rows, needed: Needs, size: Callable[[Spot], Size], limit: int) -> list[list[Spot]]:
+def frame_batches(
+    rows: Rows,
+    needed: Needs,
+    size: Callable[[Spot], Size],
+    limit: int,
+    wanted: Callable[[Spot], bool] = lambda _: True,
+) -> list[list[Spot]]:
     """Batches of at most `limit` crops, in an order in which each comes after those that it waits for.
 
-    Crops share a batch if they are of one source, of one level of the order, sampled at one size with one prompt and
-    one setting, and wait for the same sources: so that a change to one segment never touches a crop that does not read
-    it.
+    Crops share a batch if they are of one source with one set of parameters, of one level of the order, sampled at one
+    size with one prompt and one setting, and wait for the same sources: so that a change to one segment never touches a
+    crop that does not read it.
+
+    Args:
+        wanted: which crops are put into batches.
     """
-    groups: dict[tuple[int, int, int, Size, tuple[int, ...], tuple[object, ...]], list[Spot]] = {}
+    groups: dict[tuple[int, int, int, Size, tuple[int, ...], tuple[object, ...], int], list[Spot]] = {}
     for row in rows.values():
         position = {spot.at: i for i, spot in enumerate(row)}
         waiting = [[position[earlier.at] for earlier in needed[spot.at]] for spot in row]
         for spot, level, behind in zip(row, levels(waiting), _ancestors(row, waiting), strict=True):
-            if spot.written is not NOTHING:
+            if spot.written is not NOTHING and wanted(spot):
                 entry = spot.index if spot.source.kind == "segs" else -1
-                groups.setdefault((level, spot.order, entry, size(spot), behind, spot.alike), []).append(spot)
+                like = (level, spot.order, entry, size(spot), behind, spot.alike, spot.piece)
+                groups.setdefault(like, []).append(spot)
     ordered = [group for _, group in sorted(groups.items(), key=lambda item: item[0])]
     return [group[start : start + limit] for group in ordered for start in range(0, len(group), limit)]
 

@@ -7,50 +7,21 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from farm.domain.control import (
-    ConditioningParameters,
-    ConditioningRequest,
-    ControlParameters,
-    ControlRequest,
-    ImagePromptParameters,
-    ImagePromptRequest,
-)
+from farm.domain.control import ConditioningParameters, ControlParameters, ImagePromptParameters
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.hooks import impure
 from farm.domain.media import Media
 from farm.domain.model import LoraRef, ModelRef
+from farm.domain.segment_request import OverrideRequest, SourceName
+from farm.domain.segment_request import SegmentRequest as SegmentRequest
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 # Told apart by a function, so that an error speaks of one of them only.
 ChunkLength = Annotated[
     Annotated[int, Field(ge=1, le=4096), Tag("frames")] | Annotated[Literal["auto"], Tag("auto")],
     Discriminator(lambda given: "auto" if given == "auto" else "frames"),
 ]
 Output = Literal["video", "cropped", "cropped_refined", "cropped_enhanced_alpha", "cnet"]
-
-
-class SegmentRequest(Detailer):
-    """A source of segments: a mask (one, or one per frame) or a SEGS document; what is set here wins over the job's."""
-
-    name: SourceName
-    """For people and for outputs; names differ within a job."""
-    mask: str | None = None
-    """Upload URI of a picture, a sequence of pictures or a video: white is repainted."""
-    segs: str | None = None
-    """Upload URI of a SEGS document."""
-    controlnets: Annotated[tuple[ControlRequest, ...], Field(max_length=8)] = ()
-    """ControlNets, each on top of those before it."""
-    image_prompts: Annotated[tuple[ImagePromptRequest, ...], Field(max_length=4)] = ()
-    """IP-Adapters, which show the model pictures beside the prompt."""
-    conditionings: Annotated[tuple[ConditioningRequest, ...], Field(max_length=16)] = ()
-    """Further prompts for parts of the picture."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> SegmentRequest:
-        if (self.mask is None) == (self.segs is None):
-            raise ValueError(f"segment {self.name!r} needs either `mask` or `segs`, not both and not neither.")
-        return self
 
 
 class InputRequest(BaseModel):
@@ -92,6 +63,8 @@ class JobRequest(BaseModel):
     """In the order in which they are pasted."""
     detailer: Detailer = Detailer()
     """Parameters for all segments; each segment may set its own."""
+    overrides: Annotated[tuple[OverrideRequest, ...], Field(max_length=64)] = ()
+    """Other parameters over ranges of frames. Of several over one frame, the last wins."""
     model: Name = "demo"
     """Name or content hash of a model that was added to the farm."""
     refiner: str | None = None
@@ -120,7 +93,10 @@ class JobRequest(BaseModel):
     vram_gb: Annotated[float, Field(ge=0, le=1024)] = 0
     """GPU memory in GiB that the job needs; only workers with as much take it. 0: any device, also a CPU."""
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
-    """Tries of a task before it counts as failed; lost workers do not count."""
+    """Tries of a task, each by another worker where there are several, before it counts as failed; lost workers do not
+    count."""
+    max_workers: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Workers that are at work on the job at the same time, at most. 0: any number."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> JobRequest:
@@ -201,6 +177,19 @@ class MotionLora(BaseModel):
     strength: float
 
 
+class SourceRange(BaseModel):
+    """A source over a range of frames for which an override gives it other parameters, complete."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    override: Annotated[int, Field(ge=0)]
+    """Which of the job's overrides makes it so; those before it have acted too."""
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=1)]
+    """Positions in the clip, half-open."""
+    source: Source
+
+
 class Job(BaseModel):
     """A submission, validated and completed with defaults. Written once, to `jobs/<id>/job.json`."""
 
@@ -220,6 +209,10 @@ class Job(BaseModel):
     """Positions in the clip, from 0, half-open: the frames to detail."""
     fps: tuple[int, int]
     sources: tuple[Source, ...]
+    overrides: tuple[OverrideRequest, ...] = ()
+    """As they were asked for."""
+    ranges: tuple[SourceRange, ...] = ()
+    """What the overrides make of the sources. Of several that cover a frame, the last counts."""
     model: ModelRef
     refiner: ModelRef | None = None
     vae: ModelRef | None = None
@@ -234,6 +227,7 @@ class Job(BaseModel):
     outputs: tuple[Output, ...]
     priority: int
     max_attempts: int
+    max_workers: int = 0
     gpu_queue: str = "gpu.0"
     """Queue of the least GPU class that can run it."""
     warnings: tuple[str, ...] = ()
@@ -246,16 +240,24 @@ class Job(BaseModel):
     @property
     def sequential(self) -> bool:
         """Whether segments are detailed one after the other, frame by frame: a hook keeps something between them."""
-        return any(impure(source.detailer.hooks) for source in self.sources)
+        return any(impure(source.detailer.hooks) for source in self.all_sources)
+
+    @property
+    def all_sources(self) -> tuple[Source, ...]:
+        """The sources, and what overrides make of them."""
+        return (*self.sources, *(one.source for one in self.ranges))
 
     @property
     def media(self) -> tuple[Media, ...]:
         """Short forms of all that it reads."""
-        looked_at = [media for source in self.sources for _, media in source.looks_at]
-        return (self.input, *(source.media for source in self.sources), *looked_at)
+        sources = self.all_sources
+        looked_at = [media for source in sources for _, media in source.looks_at]
+        return (self.input, *(source.media for source in sources), *looked_at)
 
-    def source(self, name: str) -> Source:
-        """The source called `name`; KeyError if there is none."""
+    def source(self, name: str, piece: int = -1) -> Source:
+        """The source called `name`, or what it is in the range number `piece`; KeyError if there is none."""
+        if piece >= 0:
+            return self.ranges[piece].source
         for source in self.sources:
             if source.name == name:
                 return source

@@ -89,9 +89,24 @@ def job_doc(job_id: str) -> str:
     return job(job_id, "job.json")
 
 
+def outputs_only(job_id: str) -> str:
+    """Says that a job keeps its outputs and nothing that they were made of."""
+    return job(job_id, "outputs-only.json")
+
+
 def decision(job_id: str, stamp: str, action: str) -> str:
     """What a person decided about a job; read in order of names when a ledger is rebuilt."""
     return job(job_id, f"decisions/{stamp}-{action}.json")
+
+
+def splits(job_id: str, chunk: int) -> str:
+    """Where the records of a chunk's tasks lie that were split."""
+    return job(job_id, f"splits/{chunk:06d}/")
+
+
+def split(job_id: str, chunk: int, task: str) -> str:
+    """Says that a task was split into its crops: written before the ledger hears of it."""
+    return f"{splits(job_id, chunk)}{task}.json"
 
 
 def plan(job_id: str, chunk: int) -> str:
@@ -102,6 +117,11 @@ def plan(job_id: str, chunk: int) -> str:
 def masks(job_id: str, chunk: int) -> str:
     """The masks of a chunk's segments."""
     return job(job_id, f"masks/{chunk:06d}.zip")
+
+
+def attempts(job_id: str, name: str) -> str:
+    """Attempts at a job's tasks, written down before the ledger forgets them."""
+    return job(job_id, f"attempts/{name}")
 
 
 def segments(job_id: str) -> str:

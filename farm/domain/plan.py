@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +18,11 @@ class PatchRef(BaseModel):
 
     task: str
     crop: Annotated[int, Field(ge=0)]
+
+
+def part_id(task: str, crop: int) -> str:
+    """Id of the task that takes the place of one crop of a task that was split."""
+    return f"{task}.{crop}"
 
 
 class PlannedFrame(BaseModel):
@@ -80,6 +86,8 @@ class DetailTask(BaseModel):
     key: str
     """Content key: sha256 (hex) over all that determines the patches."""
     source: str
+    piece: int = -1
+    """Which of the job's `ranges` its parameters are those of; -1: of the source itself."""
     label: str = "A"
     confidence: float = 1.0
     variation: int = 0
@@ -108,6 +116,8 @@ class Plan(BaseModel):
     paste: dict[int, tuple[tuple[PatchRef, ...], ...]]
     """Frame position -> per variation, the patches in the order in which they are pasted."""
     warnings: tuple[str, ...] = ()
+    left_out: tuple[int, ...] = ()
+    """Numbers of frames of the core that cannot be read and were given up."""
     last: After | None = None
     """In jobs that run in sequence: the last task up to the end of this chunk."""
 
@@ -117,3 +127,27 @@ class Plan(BaseModel):
             if task.id == task_id:
                 return task
         raise KeyError(task_id)
+
+    def part(self, task_id: str) -> DetailTask:
+        """The task called `task_id`, of the plan or split off one of its tasks; KeyError if there is none.
+
+        A part's key is that of its task, which is not its own.
+        """
+        if task_id.count(".") < 3:
+            return self.task(task_id)
+        whole, _, crop = task_id.rpartition(".")
+        task = self.task(whole)
+        alone = task.crops[int(crop)]
+        waits = tuple(name for name in task.waits if name in {ref.task for ref in alone.under})
+        return task.model_copy(update={"id": task_id, "crops": (alone,), "waits": waits})
+
+
+def read_tasks(
+    tasks: Sequence[DetailTask], paste: Mapping[int, Sequence[Sequence[PatchRef]]]
+) -> tuple[DetailTask, ...]:
+    """Those whose patches are pasted, or cut through by a task that is read; in their order."""
+    read = {ref.task for row in paste.values() for refs in row for ref in refs}
+    for task in reversed(tasks):  # each comes after those that it waits for
+        if task.id in read:
+            read.update(task.waits)
+    return tuple(task for task in tasks if task.id in read)

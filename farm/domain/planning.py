@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +10,6 @@ import numpy as np
 from farm.detail.blend import feather
 from farm.detail.depends import NOTHING, writes
 from farm.detail.resample import Mask
-from farm.detail.seg_filters import in_range, ranked, with_labels
-from farm.detail.segs import Seg
 from farm.detail.sizes import SizeRule, sampling_size
 from farm.detail.spans import Chunk
 from farm.domain import keys
@@ -27,19 +24,14 @@ from farm.domain.batches import (
     segment_batches,
 )
 from farm.domain.detailer import Detailer, JobType
-from farm.domain.hooks import Hook, LabelFilter, OrderedFilter, filters
 from farm.domain.job import Job, Source
 from farm.domain.keyframes import Setting, setting_at
-from farm.domain.plan import After, Crop, DetailTask, PatchRef, Plan, PlannedFrame
+from farm.domain.mask_table import MaskTable
+from farm.domain.plan import After, Crop, DetailTask, PatchRef, Plan, PlannedFrame, read_tasks
+from farm.domain.ranges import LayerSpan, layers, piece_at
+from farm.domain.sight import FoundSegs, Looked, Sight, filtered
 from farm.domain.task_keys import detail_key
 from farm.domain.wildcards import Assigned, assign
-
-FoundSegs = Mapping[str, Mapping[int, Sequence[Seg]]]
-"""Source name -> frame position -> its segments. `animatediff`: each frame has all the clip's segments, in one order,
-the same region in every frame or one that moves (`Seg.moved`), its own mask."""
-
-Looked = Mapping[str, Sequence[Mapping[int, str]]]
-"""Source name -> for each of the things that it looks at (`Source.looks_at`), frame position -> digest."""
 
 
 @dataclass(frozen=True)
@@ -50,24 +42,6 @@ class Planned:
     masks: tuple[Mask, ...]
 
 
-class _Masks:
-    """Masks by content, each kept once."""
-
-    def __init__(self) -> None:
-        self.kept: list[Mask] = []
-        self.digests: list[str] = []
-        self._index: dict[str, int] = {}
-
-    def add(self, mask: Mask) -> int:
-        values = np.ascontiguousarray(mask, dtype=np.float32)
-        digest = hashlib.sha256(f"{values.shape}".encode() + values.tobytes()).hexdigest()
-        if digest not in self._index:
-            self._index[digest] = len(self.kept)
-            self.kept.append(values)
-            self.digests.append(digest)
-        return self._index[digest]
-
-
 def plan_chunk(
     job: Job,
     chunk: Chunk,
@@ -75,48 +49,57 @@ def plan_chunk(
     found: FoundSegs,
     before: After | None = None,
     looked: Looked | None = None,
+    over: Sequence[Sight] = (),
 ) -> Planned:
     """Plan the frames of a chunk's run.
 
     Args:
         frames: those of the run, in order; those outside the core only in `animatediff` jobs.
-        found: the segments, at the frames' scale.
+        found: the segments of the undermost layer, at the frames' scale.
         before: in jobs that run in sequence, the last task of the chunks before this one.
-        looked: what sources look at besides.
+        looked: what sources look at besides, in the undermost layer.
+        over: the other layers (`ranges.layers`), each with what is seen in its frames.
     """
-    return _Planner(job, chunk, frames, before, looked or {}).plan(found)
+    return _Planner(job, chunk, frames, before).plan([Sight(found, looked or {}), *over])
 
 
 class _Planner:
-    def __init__(
-        self, job: Job, chunk: Chunk, frames: Sequence[PlannedFrame], before: After | None, looked: Looked
-    ) -> None:
+    def __init__(self, job: Job, chunk: Chunk, frames: Sequence[PlannedFrame], before: After | None) -> None:
         self.job = job
         self.chunk = chunk
         self.frames = frames
         self.digest = {frame.position: frame.digest for frame in frames}
         self.numbers = {frame.position: frame.number for frame in frames}
-        self.masks = _Masks()
+        self.masks = MaskTable()
         self.warnings: dict[str, None] = {}
         self.tasks: list[DetailTask] = []
         self.made: dict[tuple[int, int, int, int], PatchRef] = {}
         """(variation, source order, index, frame) -> the patch that covers it."""
         self.keys: dict[str, str] = {}
         self.last = before if job.sequential else None
-        self.looked = looked
+        self.pictures: dict[tuple[int, str, int], tuple[str, ...]] = {}
+        """(piece, source, frame) -> digests of what the source looks at there."""
+        self.marks: dict[tuple[int, int, int], str] = {}
+        """(source order, index, frame) -> what the crop would have for a key if it were sampled alone."""
 
-    def plan(self, found: FoundSegs) -> Planned:
-        spots = {frame.position: self._spots(frame.position, found) for frame in self.frames}
+    def plan(self, sights: Sequence[Sight]) -> Planned:
+        base, *over = layers(self.job, self.chunk)
+        spots = self._rows(base, sights[0])
         needed = all_earlier(spots) if self.job.sequential else needs(spots)
         for variation in range(self.job.batch_size):
             for group in self._batches(spots, needed):
                 self._add(group, needed, variation)
+        covered = {frame: spots[frame] for layer in over for frame in range(layer.start, layer.end)}
+        self.marks = self._marked(covered, needed)
+        for layer, sight in zip(over, sights[1:], strict=True):
+            spots |= self._lay_over(layer, sight)
         paste = {
             position: tuple(
                 tuple(self.made[v, *s.at] for s in spots[position] if s.written is not NOTHING)
                 for v in range(self.job.batch_size)
             )
             for position in range(self.chunk.core_start, self.chunk.core_end)
+            if position in spots
         }
         plan = Plan(
             job=self.job.id,
@@ -124,34 +107,74 @@ class _Planner:
             core=(self.chunk.core_start, self.chunk.core_end),
             frames=tuple(self.frames),
             masks=keys.masks(self.job.id, self.chunk.index) if self.masks.kept else "",
-            tasks=tuple(self.tasks),
+            # What is laid over hides tasks; in other plans also neighbors may read what is not pasted here.
+            tasks=read_tasks(self.tasks, paste) if over else tuple(self.tasks),
             paste=paste,
             warnings=tuple(self.warnings),
             last=self.last,
         )
         return Planned(plan, tuple(self.masks.kept))
 
-    def _spots(self, frame: int, found: FoundSegs) -> list[Spot]:
+    def _rows(self, layer: LayerSpan, sight: Sight) -> dict[int, list[Spot]]:
+        """The spots of a layer's frames."""
+        positions = [f.position for f in self.frames if layer.start <= f.position < layer.end]
+        return {position: self._spots(position, layer, sight) for position in positions}
+
+    def _lay_over(self, layer: LayerSpan, sight: Sight) -> dict[int, list[Spot]]:
+        """Plan anew what an override touches in its frames: crops with other parameters, and those that read them."""
+        spots = self._rows(layer, sight)
+        needed = needs(spots)
+        marks = self._marked(spots, needed)
+        touched = {at for at, mark in marks.items() if self.marks.get(at) != mark}
+        for variation in range(self.job.batch_size):
+            wanted = frame_batches(spots, needed, self._size, self.job.batch_limit, lambda spot: spot.at in touched)
+            for group in wanted:
+                self._add(group, needed, variation)
+        self.marks |= marks
+        return spots
+
+    def _marked(self, rows: Rows, needed: Needs) -> dict[tuple[int, int, int], str]:
+        """What each crop would have for a key if it were sampled alone, and so were those below it."""
+        marks: dict[tuple[int, int, int], str] = {}
+        for row in rows.values():
+            for spot in (spot for spot in row if spot.written is not NOTHING):
+                below = [
+                    [
+                        (marks[n.at], 0, self.masks.digests[n.mask], n.source.detailer.feather)
+                        for n in needed[spot.at]
+                        if n.written is not NOTHING
+                    ]
+                ]
+                crops = [self._crop(spot, 0, ())]
+                marks[spot.at] = detail_key(self.job, spot.source, crops, below, self.digest, self.masks.digests)
+        return marks
+
+    def _spots(self, frame: int, layer: LayerSpan, sight: Sight) -> list[Spot]:
         spots = []
+        moving = self.job.type is JobType.ANIMATEDIFF
         for order, own in enumerate(self.job.sources):
-            setting = setting_at(own.detailer.keyframes, self._number(frame))
-            source = own.with_values(setting.values)
-            toward = self._toward(source, setting, frame, found)
-            for index, given in enumerate(self._given(source, frame, found)):
+            piece = piece_at(self.job, own.name, self.chunk.core_start if moving else frame, layer.override)
+            here = self.job.source(own.name, piece)
+            self.pictures[piece, own.name, frame] = tuple(sight.looked.get(own.name, {}).get(frame, ()))
+            setting = setting_at(here.detailer.keyframes, self._number(frame))
+            source = here.with_values(setting.values)
+            toward = self._toward(source, setting, frame, sight.found)
+            for index, given in enumerate(self._given(source, frame, sight.found)):
                 seg = given.seg.moved or given.seg
                 mask = np.asarray(seg.mask, dtype=np.float32)
                 shown = mask.any() and not given.skipped
                 written = writes(feather(mask, source.detailer.feather), seg.crop_region) if shown else NOTHING
                 kept = self.masks.add(mask)
-                beside = (setting, toward[index]) if setting.share else (setting,)
-                spots.append(Spot(source, order, index, frame, seg, kept, written, given.prompt, given.seed, *beside))
+                texts = (given.prompt, given.seed, setting, toward[index] if setting.share else ())
+                spots.append(Spot(source, order, index, frame, seg, kept, written, *texts, piece))
         return spots
 
     def _number(self, frame: int) -> int:
         """The number by which a frame's parameters are looked up: its own or, where frames are sampled together, that
         of the middle of the core."""
         if self.job.type is JobType.ANIMATEDIFF:
-            frame = (self.chunk.core_start + self.chunk.core_end) // 2
+            middle = (self.chunk.core_start + self.chunk.core_end) // 2
+            frame = min(self.numbers, key=lambda position: abs(position - middle))
         return self.numbers[frame]
 
     def _toward(self, source: Source, setting: Setting, frame: int, found: FoundSegs) -> list[tuple[str, ...]]:
@@ -214,6 +237,7 @@ class _Planner:
                 id=task,
                 key=key,
                 source=first.source.name,
+                piece=first.piece,
                 label=first.seg.label,
                 confidence=first.seg.confidence,
                 variation=variation,
@@ -246,20 +270,8 @@ class _Planner:
             prompt=spot.prompt,
             toward=spot.toward,
             share=spot.setting.share,
-            pictures=tuple(digests[spot.frame] for digests in self.looked.get(spot.source.name, ())),
+            pictures=self.pictures[spot.piece, spot.source.name, spot.frame],
         )
-
-
-def filtered(segs: Sequence[Seg], hooks: tuple[Hook, ...]) -> Sequence[Seg]:
-    """The segments that the hooks' filters keep, in the order that they give them."""
-    for hook in filters(hooks):
-        if isinstance(hook, LabelFilter):
-            segs = with_labels(segs, hook.labels)
-        elif isinstance(hook, OrderedFilter):
-            segs = ranked(segs, hook.target, hook.order == "descending", hook.take_start, hook.take_count)
-        else:
-            segs = in_range(segs, hook.target, hook.mode == "inside", hook.min_value, hook.max_value)
-    return segs
 
 
 def size_rule(detailer: Detailer) -> SizeRule:

@@ -45,7 +45,10 @@ class NewTask(NamedTuple):
     """When this task ends, the job has ended: completed if no task of it is failed, else failed. Left out if it waits
     for nothing and a chunk has not ended yet; a retry removes it, to be added again."""
     output: str = ""
-    """Not empty: the task is known to be done, with this output; it is added as completed."""
+    """Not empty: the task is known to be done, with this output; it is added as completed, or as eaten if it is
+    `eaten`."""
+    parts: int = 0
+    """Tasks that take its place, if it was split before it was added; it waits for them."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ class Lease:
     fence: str
     """`<incarnation of the ledger>-<counter>`."""
     worker: str
+    parts: int = 0
+    """Tasks that it was split into: their results are to be put together; 0: it was not."""
+    amended: bool = False
+    """Something of its chunk was eaten: the decisions in the store say what."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,19 @@ class JobFacts:
     frames: int
     chunks: int
     max_attempts: int
+    max_workers: int = 0
+    """Workers that may be at work on it at the same time; 0: any number."""
+    weight: float = 1.0
+    """Share of its user, beside 1 of others."""
+
+
+class Blocked(NamedTuple):
+    """A worker that is given no more tasks of one kind of a job, as long as there are others."""
+
+    worker: str
+    kind: str
+    tasks: tuple[str, ...]
+    """Those that it failed."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +143,11 @@ class JobStatus:
     cache_misses: int
     """Detail tasks that were known done when planned, and those that were not."""
     workers_active: int
+    blocked: tuple[Blocked, ...] = ()
+    eaten: tuple[int, ...] = ()
+    """Chunks in which something was eaten."""
+    reopened: tuple[int, ...] = ()
+    """Chunks whose tasks must be added again."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +166,8 @@ class TaskStatus:
     error: str
     step: int
     steps: int
+    cause: str = ""
+    """The task that failed, so that this one was not run."""
     history: tuple[Mapping[str, object], ...] = ()
     """Attempts: worker, started, ended (server time), outcome, error."""
 

@@ -51,7 +51,9 @@ JOB_ENDED = frozenset({JobState.CANCELED, JobState.FAILED, JobState.COMPLETED})
 TASK_ENDED = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.EATEN, TaskState.CANCELED})
 
 JOB_NEXT: dict[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.ACTIVE, JobState.PAUSED, JobState.CANCELED, JobState.CANCEL_REQUESTED}),
+    JobState.QUEUED: frozenset(
+        {JobState.ACTIVE, JobState.PAUSED, JobState.CANCELED, JobState.CANCEL_REQUESTED, JobState.COMPLETED}
+    ),
     JobState.ACTIVE: frozenset(
         {JobState.PAUSED, JobState.CANCEL_REQUESTED, JobState.CANCELED, JobState.FAILED, JobState.COMPLETED}
     ),
@@ -70,10 +72,13 @@ JOB_NEXT: dict[JobState, frozenset[JobState]] = {
     JobState.FAILED: frozenset({JobState.ACTIVE}),
     JobState.COMPLETED: frozenset({JobState.ACTIVE}),
 }
-"""`retry` reopens an ended job; what runs while a job is paused may be its last task."""
+"""`retry` reopens an ended job; what runs while a job is paused may be its last task; a job that a rebuilt ledger knows
+to be done is completed without having run."""
 
 TASK_NEXT: dict[TaskState, frozenset[TaskState]] = {
-    TaskState.DEPEND: frozenset({TaskState.QUEUED, TaskState.FAILED, TaskState.CANCELED, TaskState.COMPLETED}),
+    TaskState.DEPEND: frozenset(
+        {TaskState.QUEUED, TaskState.FAILED, TaskState.CANCELED, TaskState.COMPLETED, TaskState.EATEN}
+    ),
     TaskState.QUEUED: frozenset({TaskState.ACTIVE, TaskState.DEPEND, TaskState.CANCELED, TaskState.COMPLETED}),
     TaskState.ACTIVE: frozenset(
         {

@@ -10,13 +10,15 @@ from fractions import Fraction
 from farm.domain.attachments import Lookup, Packages, attached, check_count
 from farm.domain.chunk_length import WorkerSpeed, asked_chunk, chunk_length
 from farm.domain.detailer import MAX_SEED, Detailer, JobType, merged
-from farm.domain.job import Job, JobRequest, SegmentRequest, Source
+from farm.domain.job import Job, JobRequest, Source
 from farm.domain.media import Media
 from farm.domain.model import ModelRef
 from farm.domain.motion import check_windows, motion_of, window_warnings
 from farm.domain.queues import gpu_queue
+from farm.domain.ranges import check_moving, complete_ranges, numbers_of
 from farm.domain.sampling_names import check_names
 from farm.domain.segment import SegsDocument
+from farm.domain.segment_request import SegmentRequest
 from farm.domain.stack import FindModel, embeddings_of, fitting, loras_of, second_model, texts_of
 from farm.domain.step_rules import check_steps
 from farm.errors import Rejected
@@ -77,14 +79,16 @@ def complete(
         lambda name: registry.model(name, "ip_adapter"),
         registry.packages,
     )
-    sources = tuple(
-        attached(_source(request, segment, registry, clip, (start, end), advised), segment, clip, (start, end), lookup)
-        for segment in request.segments
-    )
-    sources = tuple(_with_stack(source, request, model, registry.model) for source in sources)
+
+    def completed(segment: SegmentRequest) -> Source:
+        plain = _source(request, segment, registry, clip, (start, end), advised)
+        return _with_stack(attached(plain, segment, clip, (start, end), lookup), request, model, registry.model)
+
+    sources = tuple(completed(segment) for segment in request.segments)
+    ranges = complete_ranges(request, clip, (start, end), lambda text: frame_range(clip, text), completed)
     motion, motion_loras = motion_of(request, model, registry.model)
     asked, notes = asked_chunk(request, sources, end - start, registry.workers)
-    return Job(
+    job = Job(
         id=job_id,
         name=request.name or clip.name,
         type=request.type,
@@ -95,6 +99,8 @@ def complete(
         end=end,
         fps=_fps(request, clip),
         sources=sources,
+        overrides=request.overrides,
+        ranges=ranges,
         model=model,
         refiner=second_model("refiner", request.refiner, "model", model, registry.model),
         vae=second_model("VAE", request.vae, "vae", model, registry.model),
@@ -107,16 +113,20 @@ def complete(
         outputs=request.outputs,
         priority=request.priority,
         max_attempts=request.max_attempts,
+        max_workers=request.max_workers,
         gpu_queue=gpu_queue(request.vram_gb),
         warnings=(*notes, *_advice(model, advised, sources), *_warnings(request.type, sources)),
     )
+    if job.type is JobType.ANIMATEDIFF:
+        check_moving(job, clip)
+    return job
 
 
 def frame_range(clip: Media, text: str | None) -> tuple[int, int]:
     """Positions [start, end) of a range of frame numbers such as `60-91` or `60`; the whole clip for None."""
     if text is None:
         return 0, clip.frames
-    numbers = [p.number for p in clip.pictures] or range(clip.first_number, clip.first_number + clip.frames)
+    numbers = numbers_of(clip)
     match = _RANGE.match(text)
     if match is None:
         raise Rejected(
@@ -204,9 +214,7 @@ def _check_segs(name: str, media: Media, document: SegsDocument, clip: Media, sp
             f"{end - start} (one per frame)."
         )
     if document.frames:
-        numbers = [picture.number for picture in clip.pictures] or range(
-            clip.first_number, clip.first_number + clip.frames
-        )
+        numbers = numbers_of(clip)
         if not any(number in document.frames for number in numbers[start:end]):
             raise Rejected(
                 f"Segment {name!r}: {media.name!r} has segments for frames {min(document.frames)} to "

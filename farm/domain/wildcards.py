@@ -24,11 +24,17 @@ from farm.errors import Rejected
 
 RANDOM_SEEDS = 2**50
 """Seeds that `[SEP:R]` draws from."""
+LARGEST_SEED = 2**64 - 1 - 1024
+"""That a text may be given; variations and cycles add to it."""
+DEEPEST = 100
+"""Choices inside each other; they are made one by one, for every segment of every frame."""
 _MODES = ("[LAB]", "[ASC-SIZE]", "[DSC-SIZE]", "[ASC]", "[DSC]", "[RND]")
 _SEP = re.compile(r"\[SEP(?::(R|\d{1,20}))?\]")
 _TAG = re.compile(r"\[([^\[\]]+)\]")
 _OPTIONS = re.compile(r"\{([^{}]*)\}")
 _WEIGHT = re.compile(r"^\s*(\d+(?:\.\d+)?)::(.*)$", re.DOTALL)
+_HUGE = re.compile(r"\d{10,}(?:\.\d+)?::")
+"""A weight of ten digits or more: sums of such are no numbers any more."""
 _FILE = re.compile(r"__[\w./*-]+__")
 _LORA = re.compile(r"<lora:[^>]*>")
 _MISPLACED = re.compile(r"\[(?:CONCAT|LAB|RND|(?:ASC|DSC)(?:-SIZE)?|SEP[^\[\]]*|SKIP|STOP)\]")
@@ -93,6 +99,15 @@ def check(segment: str, wildcard: str) -> None:
     for pattern, what in ((_FILE, "names a file"), (_LORA, "names a LoRA")):
         if found := pattern.search(wildcard):
             raise BadWildcard(segment, f"{what}: {found[0]!r}", "Write its words out; LoRAs belong to the job's model.")
+    if (depth := _depth(wildcard)) > DEEPEST:
+        remedy = f"At most {DEEPEST} are read. Close the braces, or write the options side by side."
+        raise BadWildcard(segment, f"has {depth} choices {{…}} inside each other", remedy)
+    if _HUGE.search(wildcard):
+        raise BadWildcard(segment, "gives an option a weight of ten digits or more", "Write a smaller one: {3::a|b}.")
+    if seeds := [text.seed for text in parse(wildcard).texts if (text.seed or "").isdigit()]:
+        largest = max(int(seed or 0) for seed in seeds)
+        if largest > LARGEST_SEED:
+            raise BadWildcard(segment, f"has the seed {largest}", f"Choose one of at most {LARGEST_SEED}.")
     if "$$" in wildcard:
         raise BadWildcard(segment, "chooses several options with `$$`", "Write one {a|b} for each.")
     parsed = parse(wildcard)
@@ -138,6 +153,15 @@ def assign(
         texts_of = (prompt, chosen) if parsed.concat else (chosen,)
         found.append(Assigned(seg, texts_of if chosen else (), own_seed))
     return found
+
+
+def _depth(text: str) -> int:
+    """Opening braces that are not closed, where they are the most."""
+    level = deepest = 0
+    for char in text:
+        level = max(0, level + {"{": 1, "}": -1}.get(char, 0))
+        deepest = max(deepest, level)
+    return deepest
 
 
 def _labels(text: str) -> Iterator[tuple[str, str]]:

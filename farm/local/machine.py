@@ -153,10 +153,12 @@ class OneMachine:
     def _settle(self) -> None:
         """What a new farm, or one that lost its Redis, needs before it is used."""
         with Farm(self.url, _key(self._settings)) as farm:
-            if self._redis is not None and not farm.jobs(limit=1):
-                recovered = farm.recover_all()
-                if recovered:
-                    self._tell(f"{'Jobs':8}{len(recovered)} jobs of the store are in Redis again")
+            if self._redis is not None:
+                # Always: after a power cut Redis may lack the last second, and so a job.
+                try:
+                    farm.recover_all()
+                except Rejected as error:
+                    self._tell(f"{'Jobs':8}{error}")
             if (DEMO_MODEL / "model_index.json").is_file() and "demo" not in {model.name for model in farm.models()}:
                 farm.add_model("demo", DEMO_MODEL)
                 self._tell(f"{'Model':8}demo")

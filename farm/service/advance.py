@@ -12,7 +12,8 @@ from farm.domain.detailer import JobType
 from farm.domain.job import Job
 from farm.domain.media import Media
 from farm.domain.state import JobState
-from farm.ports import JobStatus, Ledger, NewTask, Offer
+from farm.ports import Blobs, JobStatus, Ledger, NewTask, Offer
+from farm.service.attempts import keep_chunks, keep_tasks
 from farm.service.documents import Documents
 from farm.service.skeleton import chunk_reads, chunk_tasks, chunks, scan_tasks, spans, wrap_task
 
@@ -43,6 +44,8 @@ def advance(job: Job, ledger: Ledger, documents: Documents, window: int) -> tupl
     status = ledger.status(job.id)
     if status.state not in MOVING:
         return ()
+    if status.reopened:
+        return _again(job, status, ledger, documents)
     total, opened = chunks(job), status.chunks_opened
     if opened >= total and status.chunks_done + status.chunks_failed < total:
         return ()
@@ -52,11 +55,11 @@ def advance(job: Job, ledger: Ledger, documents: Documents, window: int) -> tupl
         return ()
     media = media_of(job, documents)
     if opened >= total:
-        _forget(job, ledger, states, opened, media)
+        _forget(job, (ledger, documents.blobs), states, opened, media)
         return ledger.extend(job.id, [wrap_task()], total)
     tasks, opens = _opening(job, opened, window - open_now, (ledger, states, media))
     if opens // DROP_EVERY > opened // DROP_EVERY:
-        _forget(job, ledger, states, opened, media)
+        _forget(job, (ledger, documents.blobs), states, opened, media)
     return ledger.extend(job.id, tasks, opens)
 
 
@@ -67,6 +70,13 @@ def _around(job: Job, status: JobStatus, window: int) -> range:
     gap = covered.count if whole else covered.owner(job.start + status.frames_contiguous)
     first = max(0, min(gap - window - DROP_EVERY - 2, status.chunks_opened), status.chunks_opened - LOOK_BACK)
     return range(first, min(covered.count, status.chunks_opened + window))
+
+
+def _again(job: Job, status: JobStatus, ledger: Ledger, documents: Documents) -> tuple[Offer, ...]:
+    """Add the tasks of chunks that a retry has opened again."""
+    media = media_of(job, documents)
+    tasks = [task for chunk in status.reopened for task in chunk_tasks(job, chunk, media)]
+    return ledger.extend(job.id, tasks, status.chunks_opened)
 
 
 def _opening(
@@ -94,9 +104,12 @@ def _opening(
     return tasks, opened
 
 
-def _forget(job: Job, ledger: Ledger, states: Mapping[int, str], opened: int, media: Mapping[str, Media]) -> None:
+def _forget(
+    job: Job, where: tuple[Ledger, Blobs], states: Mapping[int, str], opened: int, media: Mapping[str, Media]
+) -> None:
     """Drop the rows of chunks that ended well, once no neighbor can ask for their outputs any more, and of what was
-    read for chunks that ended and is not read for others."""
+    read for chunks that ended and is not read for others. Who tried them is written down before."""
+    ledger, blobs = where
     first = min(states, default=0)
     ended = [number for number, state in states.items() if number < opened and state in ("done", "failed")]
     if not ended:
@@ -110,4 +123,6 @@ def _forget(job: Job, ledger: Ledger, states: Mapping[int, str], opened: int, me
     needed = [*waiting, opened] if opened < chunks(job) else waiting
     kept = {name for number in needed for name in chunk_reads(job, number, media)}
     spent = {name for number in ended for name in chunk_reads(job, number, media)} - kept
+    keep_chunks(job.id, lonely, ledger, blobs)
+    keep_tasks(job.id, f"{max(ended):06d}-read", sorted(spent), ledger, blobs)
     ledger.drop(job.id, lonely, sorted(spent))

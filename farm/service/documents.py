@@ -30,7 +30,7 @@ class Documents:
     """Reads typed documents and keeps the latest. Safe for threads."""
 
     def __init__(self, blobs: Blobs) -> None:
-        self._blobs = blobs
+        self.blobs = blobs
         self._kept: OrderedDict[str, tuple[object, int]] = OrderedDict()
         """Name -> the document and its bytes as JSON, the latest last."""
         self._bytes = 0
@@ -56,8 +56,8 @@ class Documents:
             NotFound: with the names there are.   Rejected: it is of another kind.
         """
         for name in (f"models/names/{name_or_hash}.json", f"models/refs/{name_or_hash}.json"):
-            if self._blobs.exists(name):
-                found = ModelRef.model_validate_json(self._blobs.get(name))
+            if self.blobs.exists(name):
+                found = ModelRef.model_validate_json(self.blobs.get(name))
                 if kind is not None and found.kind != kind:
                     raise Rejected(
                         f"{name_or_hash!r} is {KIND_NAMES[found.kind]}, where {KIND_NAMES[kind]} is needed; "
@@ -72,8 +72,13 @@ class Documents:
 
     def models(self, kind: ModelKind | None = None) -> list[ModelRef]:
         """All models by name, or those of one kind."""
-        found = (ModelRef.model_validate_json(self._blobs.get(name)) for name in self._blobs.list("models/names/"))
+        found = (ModelRef.model_validate_json(self.blobs.get(name)) for name in self.blobs.list("models/names/"))
         return [ref for ref in found if kind in (None, ref.kind)]
+
+    def forget(self, name: str) -> None:
+        """Drop a document that was removed from the store."""
+        with self._lock:
+            self._bytes -= self._kept.pop(name, (None, 0))[1]
 
     def _names(self, kind: ModelKind | None) -> str:
         return ", ".join(sorted(ref.name for ref in self.models(kind))) or "none yet"
@@ -84,7 +89,7 @@ class Documents:
                 self._kept.move_to_end(name)
                 return self._kept[name][0]  # type: ignore[return-value]  # one parser per name
         try:
-            data = self._blobs.get(name)
+            data = self.blobs.get(name)
         except NotFound:
             raise NotFound(missing) from None
         document = parse(data)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from farm.domain import keys
 from farm.domain.attachments import Packages
 from farm.domain.chunk_length import WorkerSpeed
 from farm.domain.job import Job, JobRequest
+from farm.domain.like import LikeRequest
 from farm.domain.media import Media
 from farm.domain.model import ModelKind, ModelRef
+from farm.domain.state import JOB_ENDED
 from farm.domain.submission import WHOLE_CLIP_FRAMES, Registry, complete
 from farm.errors import Conflict, NotFound, Rejected
 from farm.ports import Blobs, JobFacts, JobStatus, Ledger, Offer, Queue, TaskFilter, TaskStatus, WorkerStatus
 from farm.service.advance import advance, window_for
+from farm.service.decide import Decisions
 from farm.service.documents import Documents, compact
+from farm.service.meant import meant
 from farm.service.recover import recover_job
 from farm.service.skeleton import chunks
+from farm.service.waiting import why_waiting
 
 UPLOAD = "upload:"
+BLOCKED_JOBS = 200
+"""Jobs that are looked at for blocked workers."""
 IDEMPOTENCY_S = 7 * 24 * 3600
 """Seconds that an Idempotency-Key is remembered."""
 
@@ -53,9 +60,11 @@ class Outside:
     """How `s3://…` inputs become media; None: they are not taken."""
     packages: Packages = field(default_factory=Packages)
     """What installed packages add."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """User -> share of the farm beside 1 of others."""
 
 
-class Farm:
+class Farm(Decisions):
     """One farm: its store, its ledger, its queue."""
 
     def __init__(
@@ -82,8 +91,9 @@ class Farm:
         self._bounds = bounds
         self._outside = outside or Outside()
 
-    def validate(self, request: JobRequest, user: str = "") -> Job:
+    def validate(self, request: JobRequest | LikeRequest, user: str = "") -> Job:
         """The job that a request stands for, not submitted. Raises Rejected."""
+        request = meant(request, self.documents)
         documents, packages = self.documents, self._outside.packages
         registry = Registry(
             media=self.media, model=documents.model, segs=documents.segs, packages=packages, workers=self._speeds
@@ -99,7 +109,7 @@ class Farm:
             whole_clip_frames=self._bounds.whole_clip_frames,
         )
 
-    def submit(self, request: JobRequest, user: str = "", idempotency_key: str = "") -> JobStatus:
+    def submit(self, request: JobRequest | LikeRequest, user: str = "", idempotency_key: str = "") -> JobStatus:
         """Accept a job. Costs the same for any length of clip.
 
         The document is written before the ledger hears of it, the ledger before anything is offered.
@@ -112,7 +122,7 @@ class Farm:
         if idempotency_key:
             body = hashlib.sha256(compact(request.model_dump(mode="json"))).hexdigest()
             job = self._first_of(job, user, idempotency_key, body)
-        self.ledger.create(facts(job))
+        self.ledger.create(self._facts(job))
         self.advance(job.id)
         return self.ledger.status(job.id)
 
@@ -121,44 +131,28 @@ class Farm:
         window = self._bounds.window or window_for(self.ledger.alive())
         self.queue.send(advance(self.documents.job(job_id), self.ledger, self.documents, window))
 
-    def act(self, job_id: str, action: str, reason: str = "", actor: str = "") -> JobStatus:
-        """`pause`, `resume` or `cancel`. The decision is in the store before the ledger acts on it."""
-        self.ledger.status(job_id)
-        record = self._decide(job_id, action, reason, actor)
-        try:
-            status = self.ledger.act(job_id, action, reason, actor)
-        except Rejected:
-            self.blobs.delete([record])
-            raise
-        if action == "resume":
-            self.queue.send(self.ledger.ready(job_id))
-            self.advance(job_id)
-            status = self.ledger.status(job_id)
-        return status
-
-    def retry(self, job_id: str, which: TaskFilter | None = None, reason: str = "", actor: str = "") -> int:
-        """Try failed and canceled tasks again; the number of tasks that were reset."""
-        self.ledger.status(job_id)
-        self._decide(job_id, "retry", reason, actor)
-        count, offers = self.ledger.retry(job_id, which or TaskFilter(), reason, actor)
-        self.queue.send(offers)
-        self.advance(job_id)
-        return count
-
     def recover(self, job_id: str) -> JobStatus:
         """Rebuild a job's place in the ledger from the store alone; finished chunks and patches are not made again."""
         job = self.documents.job(job_id)
-        recover_job(job, facts(job), self.blobs, self.ledger)
+        recover_job(job, self._facts(job), self.blobs, self.ledger)
         self.advance(job_id)
         return self.ledger.status(job_id)
-
-    def stored_jobs(self) -> list[str]:
-        """Ids of all jobs in the store, whether the ledger knows them or not."""
-        return sorted({name.split("/")[1] for name in self.blobs.list("jobs/") if name.endswith("/job.json")})
 
     def status(self, job_id: str) -> JobStatus:
         """Counts as the ledger keeps them. Raises NotFound."""
         return self.ledger.status(job_id)
+
+    def why_waiting(self, status: JobStatus) -> str | None:
+        """Why nothing of a job moves; None if nothing is known against it."""
+        return why_waiting(self.documents.job(status.facts.id), status, self.ledger)
+
+    def blocked(self) -> dict[str, list[str]]:
+        """Worker -> `job/kind` of what it is given no more, of the newest jobs that have not ended."""
+        found: dict[str, list[str]] = {}
+        for status in self.ledger.jobs(limit=BLOCKED_JOBS):
+            for block in status.blocked if status.state not in JOB_ENDED else ():
+                found.setdefault(block.worker, []).append(f"{status.facts.id}/{block.kind}")
+        return found
 
     def document(self, job_id: str) -> Job:
         """The job as it was submitted, completed with defaults. Raises NotFound."""
@@ -199,15 +193,14 @@ class Farm:
         """Send what became ready."""
         self.queue.send(offers)
 
+    def _now(self) -> str:
+        return self._clock.now()
+
+    def _facts(self, job: Job) -> JobFacts:
+        return facts(job, self._outside.weights.get(job.user, 1.0))
+
     def _speeds(self) -> list[WorkerSpeed]:
         return [WorkerSpeed.reported(worker.queues, worker.info) for worker in self.ledger.workers()]
-
-    def _decide(self, job_id: str, action: str, reason: str, actor: str) -> str:
-        stamp = self._clock.now()
-        record = {"action": action, "reason": reason, "actor": actor, "at": stamp}
-        name = keys.decision(job_id, stamp.replace(":", ""), action)
-        self.blobs.put(name, compact(record), "application/json")
-        return name
 
     def _first_of(self, job: Job, user: str, key: str, body: str) -> Job:
         mine = f"{job.id} {body}"
@@ -229,8 +222,8 @@ class Farm:
             ) from None
 
 
-def facts(job: Job) -> JobFacts:
-    """What the ledger keeps of a job's document."""
+def facts(job: Job, weight: float = 1.0) -> JobFacts:
+    """What the ledger keeps of a job's document; `weight`: share of its user."""
     return JobFacts(
         id=job.id,
         name=job.name,
@@ -241,4 +234,6 @@ def facts(job: Job) -> JobFacts:
         frames=job.frames,
         chunks=chunks(job),
         max_attempts=job.max_attempts,
+        max_workers=job.max_workers,
+        weight=weight,
     )

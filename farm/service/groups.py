@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from functools import lru_cache
 
 from farm.domain.keys import INGEST_GROUP, INGEST_RUN, PARTS_OF_GROUP
@@ -28,6 +29,11 @@ def numbers(media: Media, first: int, last: int) -> range:
         return range(first // INGEST_GROUP, last // INGEST_GROUP + 1)
     runs = _runs(_Groups(media.groups))
     return range(_holding(runs, first), _holding(runs, last) + 1)
+
+
+def all_groups(media: Media) -> Iterator[Group]:
+    """All runs of a media, in order."""
+    return (group_at(media, number) for number in numbers(media, 0, media.frames - 1))
 
 
 def _holding(runs: tuple[Group, ...], position: int) -> int:

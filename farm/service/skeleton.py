@@ -10,6 +10,7 @@ from farm.domain.job import Job, Source
 from farm.domain.keys import SCAN_FRAMES
 from farm.domain.media import Media
 from farm.domain.queues import CPU
+from farm.domain.ranges import sources_between
 from farm.domain.submission import mask_position
 from farm.ports import NewTask
 from farm.service.groups import numbers
@@ -110,7 +111,7 @@ def chunk_reads(job: Job, index: int, media: Mapping[str, Media]) -> list[str]:
     chunk = chunk_of(job, index)
     start, end = chunk.run_start, chunk.run_end
     reads = ingest_ids(media[job.input.id], "frame", start, end - 1)
-    for source in job.sources:
+    for source in sources_between(job, start, end):
         reads += _mask_reads(job, source, start, end, media)
         for use, looked_at in source.looks_at:
             reads += _read_for(job, media[looked_at.id], use, start, end)

@@ -14,7 +14,7 @@ from tests.bench.measures import ROOT, out
 
 SMALL = {
     "farm_dispatch": "",
-    "dispatch": "--frames 200 1000 --chords 400",
+    "dispatch": "--frames 100 500 --long 500 2000 --chords 300",
     "r20k": "--frames 1000 --shorter 100 --workers 4 --cpu-workers 1",
     "api_latency": "--frames 800 --workers 2 --seconds 10",
     "two_users": "--long 640 --short 64 --workers 2 --sleep 0.02",

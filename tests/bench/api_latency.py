@@ -18,6 +18,7 @@ import torch
 from farm.domain.state import JOB_ENDED
 from tests.bench.loads import FRAME, bench_farm, request, start_workers, take_in
 from tests.bench.measures import machine, out, table
+from tests.bench.watch import use_of
 from tests.e2e.farm_under_test import until
 
 CALLERS = 16
@@ -58,13 +59,18 @@ def main() -> None:
     with bench_farm(fake_seconds=given.sleep) as farm:
         clip = take_in(farm, given.frames)
         farm.api()
+        api = farm.processes[-1].pid
         job = farm.submit(request(clip))
         url = f"{farm.api_url}/api/v1/jobs/{job}"
         latencies(url, given.rate, 2.0)
+        begin = use_of([api]).cpu
         idle = latencies(url, given.rate, given.seconds)
+        idle_cpu = use_of([api]).cpu - begin
         start_workers(farm, given.workers, "cpu,gpu")
         until("the job is under way", lambda: farm.farm.status(job).frames_done > 0, 600.0)
+        begin = use_of([api]).cpu
         busy = latencies(url, given.rate, given.seconds)
+        busy_cpu = use_of([api]).cpu - begin
         status = farm.farm.status(job)
     assert status.state not in JOB_ENDED, "the job ended too soon: give it more frames"
     out.print(
@@ -75,6 +81,8 @@ def main() -> None:
     for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
         quiet, loud = quantile(idle, share), quantile(busy, share)
         rows.append((name, f"{loud / quiet:.2f}", f"{1e3 * quiet:.1f}", f"{1e3 * loud:.1f}"))
+    costs = [1e3 * cpu / len(idle) for cpu in (idle_cpu, busy_cpu)]
+    rows.append(("CPU of the API, each", f"{costs[1] / costs[0]:.2f}", f"{costs[0]:.1f}", f"{costs[1]:.1f}"))
     table("GET /jobs/{id}", ("of the requests", "busy to idle", "idle farm ms", "job running ms"), rows)
 
 

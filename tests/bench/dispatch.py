@@ -76,7 +76,8 @@ def ours(farm: FarmUnderTest, frames: int, chunk: int) -> Rate:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.dispatch", description=__doc__)
-    parser.add_argument("--frames", type=int, nargs="+", default=[200, 1000, 4000], help="the full load has 1000 20000")
+    parser.add_argument("--frames", type=int, nargs="+", default=[200, 1000], help="of jobs with a chunk per frame")
+    parser.add_argument("--long", type=int, nargs="*", default=[1000, 4000], help="the same in chunks of 16 frames")
     parser.add_argument("--chords", type=int, default=1000, help="frames that are done as a Celery chord each")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
@@ -91,8 +92,8 @@ def main() -> None:
         for frames in given.frames:
             found += plain(farm, given.chords)
             found.append(ours(farm, frames, 1))
-        found.append(ours(farm, given.frames[-1], 16))
         found += plain(farm, given.chords)
+        found += [ours(farm, frames, 16) for frames in given.long]
         with redis.Redis.from_url(farm.redis.url) as client:
             calls, seconds = ledger_work(client)
     rates = {(rate.what, rate.frames): median(found, rate) for rate in found}

@@ -11,9 +11,10 @@ from farm.service.farm import Farm
 from farm.settings import Settings
 from tests.bench.loads import DISKS
 from workers.context import StepResult, Tools
+from workers.heartbeat import Pace
 from workers.pipeline import GpuPipeline
 from workers.process import WorkerProcess
-from workers.runner import Pace, Runner
+from workers.runner import Runner
 
 
 class _NoPipeline(GpuPipeline):

@@ -70,7 +70,7 @@ class Watch:
 
     def look(self) -> Sample:
         """The farm as it is now."""
-        found = {kind: _use(pids) for kind, pids in self._pids().items()}
+        found = {kind: use_of(pids) for kind, pids in self._pids().items()}
         memory = self._client.info("memory")
         waiting = sum(int(self._client.llen(f"farm:celery:{name}")) for name in ("cpu", "gpu.0"))
         return Sample(time.monotonic(), found, int(memory["used_memory"]), waiting)
@@ -118,7 +118,8 @@ def _mean(samples: Sequence[Sample], kind: str) -> float:
     return fmean([sample.kinds[kind].rss for sample in samples if kind in sample.kinds] or [0.0])
 
 
-def _use(pids: Sequence[int]) -> Use:
+def use_of(pids: Sequence[int]) -> Use:
+    """What these processes use now."""
     rss, cpu = [0.0], 0.0
     for pid in pids:
         with suppress(OSError):

@@ -30,7 +30,8 @@ from tests.bench.random_models import Architecture, OneModel, random_model, rand
 from workers.context import Tools
 from workers.gpu.batch import Batch, OnStep
 from workers.gpu.detailer import DTYPES, DiffusersEngine
-from workers.runner import Pace, Runner
+from workers.heartbeat import Pace
+from workers.runner import Runner
 
 FRAMES = 32
 BATCH = 8

@@ -9,14 +9,15 @@ from uuid import uuid4
 
 from farm.adapters.memory_ledger import MemoryLedger
 from farm.adapters.redis_ledger import RedisLedger
-from farm.domain.state import JOB_NEXT, TASK_ENDED, JobState, TaskState
+from farm.domain.state import JOB_NEXT, TASK_ENDED, JobState, Outcome, TaskState
 from farm.errors import Conflict, NotFound
 from farm.ports import Ended, JobStatus, Lease, Ledger, NewTask, Offer, TaskFilter, TaskStatus
-from tests.contract.ledger_world import TTL_S, HandClock, detail
+from tests.contract.ledger_world import GPU, TTL_S, HandClock, detail
 
 _T = TypeVar("_T")
 
 CHUNKS = 3
+GOOD = {TaskState.COMPLETED, TaskState.EATEN}
 Pair = tuple[Lease, Lease]
 """The same lease of both ledgers; only the fences differ."""
 Details = Sequence[tuple[bool, str, bool]]
@@ -102,10 +103,10 @@ class TwinLedgers:
         states = {task.id: task.state for task in self.tasks(lease.job)}
         for name in self.waits.get((lease.job, lease.task), ()):
             if not name.startswith("patched"):
-                assert states.get(name, TaskState.COMPLETED) is TaskState.COMPLETED
+                assert states.get(name, TaskState.COMPLETED) in GOOD
         if lease.kind == "paste":
             mine = [state for name, state in states.items() if name.startswith(f"detail.{lease.chunk}.")]
-            assert set(mine) <= {TaskState.COMPLETED}
+            assert set(mine) <= GOOD
             for barrier in self.settles[lease.job, lease.task]:
                 plan = f"plan.{barrier.split('.')[1]}"
                 assert states.get(plan, TaskState.COMPLETED) in TASK_ENDED, "a neighbor is not settled"
@@ -132,6 +133,37 @@ class TwinLedgers:
         self.over(pair)
         return ended
 
+    def split(self, pair: Pair, parts: int, *, known: bool) -> None:
+        """End an attempt badly and split its task, unless it was split before."""
+        lease = pair[0]
+        new = [
+            NewTask(f"{lease.task}.{n}", "detail", GPU, lease.chunk, lease.layer, output="known" if known and n else "")
+            for n in range(0 if lease.parts or lease.task.count(".") > 2 else parts)
+        ]
+        if self.holds(pair) and new:
+            self.note(lease.job, new)
+            self.waits.setdefault((lease.job, lease.task), set()).update(part.id for part in new)
+        self.on(pair, lambda ledger, lease: ledger.fail(lease, Outcome.ERROR, "broken", 0.0, parts=new))
+        self.over(pair)
+
+    def reopen(self, job: str, chunks: Sequence[int]) -> None:
+        """Forget all tasks of chunks; workers lose their leases."""
+        given = [(chunk, 16, 16 * chunk) for chunk in chunks]
+        self.ask(lambda ledger: ledger.reopen(job, given, "", "ann"))
+        known = {task.id for task in self.tasks(job)}
+        self.held = {at: fence for at, fence in self.held.items() if at[0] != job or at[1] in known}
+        # Pastes of neighbors that waited for these chunks' patches before do not wait for the new ones.
+        for at in [at for at in self.settles if at[0] == job]:
+            self.settles[at] -= {f"patched.{chunk}" for chunk in chunks}
+        for of in (self.waits, self.settles):
+            for at in [at for at in of if at[0] == job and at[1] not in known]:
+                del of[at]
+
+    def forget_wrap(self, job: str) -> None:
+        """A decision may have removed a job's last task while somebody ran it."""
+        if "wrap.0" not in {task.id for task in self.tasks(job)}:
+            self.held.pop((job, "wrap.0"), None)
+
     def check(self) -> None:
         """What must be true at any time."""
         self.both(lambda ledger: ledger.workers())
@@ -152,6 +184,10 @@ class TwinLedgers:
         assert set(active) == {task for known, task in self.held if known == job}
         assert status.workers_active == len(set(active.values()))
         assert (status.chunks_done, status.chunks_failed) == (chunks.count("done"), chunks.count("failed"))
+        done = self.both(lambda ledger: ledger.chunk_states(job, range(CHUNKS)))
+        first = next((chunk for chunk in range(CHUNKS) if done.get(chunk) != "done"), CHUNKS)
+        assert status.frames_contiguous == 16 * first
+        assert 16 * status.chunks_done <= status.frames_done <= status.facts.frames
         assert status.state is not JobState.CANCELED or all(task.state in TASK_ENDED for task in tasks)
         assert status.state in _two_steps(self.last.get(job, status.state)), "no such transition"
         self.last[job] = status.state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from farm.domain.state import TaskState
 from farm.ports import Ended, JobFacts, Lease, Ledger, NewTask, Offer, TaskFilter
@@ -86,6 +86,11 @@ class World:
         """A job with its chunks open."""
         self.ledger.create(job_facts(job, chunks=chunks, priority=priority, max_attempts=max_attempts))
         self.ledger.extend(job, [task for n in range(chunks) for task in chunk_tasks(n)], chunks)
+
+    def open_for(self, job: str, user: str, weight: float = 1.0) -> None:
+        """A long job of a user, all of it open."""
+        self.ledger.create(replace(job_facts(job, chunks=30), user=user, weight=weight))
+        self.ledger.extend(job, [task for n in range(30) for task in chunk_tasks(n)], 30)
 
     def claim(self, *queues: str, worker: str = "w1", prefer: Offer | None = None) -> Lease | None:
         """What a worker is given."""

@@ -1,9 +1,11 @@
 """What every store promises, held by each: in memory, in a folder, and on a real S3 server."""
 
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -39,6 +41,13 @@ def test_what_was_put_is_got(blobs: Blobs, data: bytes) -> None:
     assert blobs.get("a/b.png") == data
     assert blobs.size("a/b.png") == len(data)
     assert blobs.exists("a/b.png")
+
+
+def test_a_listing_goes_on_behind_a_folder_of_any_size(blobs: Blobs) -> None:
+    for name in ("jobs/a/chunks/000001.json", "jobs/a/frames/1.png", "jobs/a/job.json", "jobs/b/job.json"):
+        blobs.put(name, b"x")
+    assert list(blobs.list("jobs/", "jobs/a/~")) == ["jobs/b/job.json"]
+    assert list(blobs.list("jobs/", "jobs/b/~")) == []
 
 
 def test_a_put_takes_the_place_of_what_was_there(blobs: Blobs) -> None:
@@ -199,3 +208,25 @@ def test_a_link_reads_the_blob_without_keys_or_there_is_none(blobs: Blobs) -> No
             assert answer.headers["Content-Type"] == "image/png"
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(link.replace("Signature=", "Signature=0"))
+
+
+def test_a_listing_tells_sizes_and_ages(blobs: Blobs) -> None:
+    before = time.time()
+    for name in NAMES:
+        blobs.put(name, name.encode() * 3)
+    found = list(blobs.entries("a/"))
+    assert [(entry.name, entry.size) for entry in found] == [(name, 3 * len(name)) for name in sorted(NAMES[:3])]
+    assert all(before - 2 <= entry.modified <= time.time() + 2 for entry in found)  # some stores tell whole seconds
+    assert len(list(blobs.entries(""))) == len(NAMES)
+
+
+def test_a_listing_can_go_on_behind_a_whole_folder(blobs: Blobs) -> None:
+    for job in ("20260101-a", "20260101-b", "20260102-a"):
+        for name in ("chunks/000000.json", "frames/0001.png", "job.json", "video.mp4"):
+            blobs.put(f"jobs/{job}/{name}", b"x")
+    found: list[str] = []
+    after = ""
+    while listed := list(islice(blobs.list("jobs/", after), 1)):
+        found.append(listed[0].split("/")[1])
+        after = f"jobs/{found[-1]}/~"
+    assert found == ["20260101-a", "20260101-b", "20260102-a"]

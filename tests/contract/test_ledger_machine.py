@@ -35,6 +35,7 @@ SECONDS = st.sampled_from([0.25, 4.0, 7.5])
 OUTCOMES = st.sampled_from([Outcome.ERROR, Outcome.OOM, Outcome.INTERRUPTED, Outcome.LOST, Outcome.CANCELED])
 RETRY_IN = st.sampled_from([None, 0.0, 5.0])
 DETAILS = st.lists(st.tuples(st.booleans(), st.sampled_from(["face", "hand"]), st.booleans()), max_size=3)
+TASKS = st.sampled_from(["plan.0", "plan.1", "detail.0.0", "detail.0.1", "detail.0.0.0", "detail.1.0"])
 FILTERS = st.just(TaskFilter()) | st.builds(
     TaskFilter,
     states=st.sampled_from([(), (TaskState.FAILED,), (TaskState.CANCELED, TaskState.FAILED)]),
@@ -148,8 +149,35 @@ class Histories(RuleBasedStateMachine):
     @rule(job=JOBS, which=FILTERS)
     def retry(self, job: str, which: TaskFilter) -> None:
         self.twins.ask(lambda ledger: ledger.retry(job, which, "", ""))
-        if WRAP.id not in {task.id for task in self.twins.tasks(job)}:
-            self.twins.held.pop((job, WRAP.id), None)
+        self.twins.forget_wrap(job)
+
+    @rule(worker=WORKERS, parts=st.integers(1, 3), known=st.booleans())
+    def split(self, worker: str, parts: int, known: bool) -> None:
+        pair = self.twins.take(worker, (GPU,))
+        if pair is not None:
+            self.twins.split(pair, parts, known=known)
+
+    @rule(job=JOBS, tasks=st.lists(TASKS, max_size=3), again=st.booleans(), chunks=st.sampled_from([(), (), (1,)]))
+    def eat(self, job: str, tasks: list[str], again: bool, chunks: tuple[int, ...]) -> None:
+        plans = [task for task in tasks if task.startswith("plan.")] if again else []
+        details = [task for task in tasks if task.startswith("detail.")]
+        self.twins.ask(lambda ledger: ledger.eat(job, details, plans, chunks, "so be it", "ann"))
+        self.twins.forget_wrap(job)
+
+    @rule(job=JOBS, first=st.integers(0, CHUNKS - 1), both=st.booleans(), back=st.booleans())
+    def reopen(self, job: str, first: int, both: bool, back: bool) -> None:
+        chunks = range(first, min(CHUNKS, first + 1 + both))
+        self.twins.reopen(job, chunks)
+        if back:
+            self.open_chunks(job, CHUNKS)
+
+    @rule(job=JOBS, worker=st.sampled_from(["", "w1", "w2"]))
+    def unblock(self, job: str, worker: str) -> None:
+        self.twins.ask(lambda ledger: ledger.unblock(job, worker, "", ""))
+
+    @rule(job=JOBS, priority=st.sampled_from([None, 50, 80]), most=st.sampled_from([None, 0, 1]))
+    def adjust(self, job: str, priority: int | None, most: int | None) -> None:
+        self.twins.ask(lambda ledger: ledger.adjust(job, priority, most, "", "ann"))
 
     @rule(job=JOBS, chunks=st.sets(st.integers(0, CHUNKS - 1), max_size=3), ingest=st.integers(0, 2))
     def drop(self, job: str, chunks: set[int], ingest: int) -> None:
@@ -159,9 +187,10 @@ class Histories(RuleBasedStateMachine):
     def ready(self, job: str) -> None:
         self.twins.ask(lambda ledger: ledger.ready(job))
 
-    @rule(worker=WORKERS)
-    def beat(self, worker: str) -> None:
-        self.twins.both(lambda ledger: ledger.beat(WorkerStatus(worker, "host", 1, (CPU,), "cpu", seen=0), 40.0))
+    @rule(worker=WORKERS, queues=st.sampled_from([(CPU,), (CPU, GPU)]), draining=st.booleans())
+    def beat(self, worker: str, queues: tuple[str, ...], draining: bool) -> None:
+        status = WorkerStatus(worker, "host", 1, queues, "cpu", seen=0, info={"draining": draining})
+        self.twins.both(lambda ledger: ledger.beat(status, 40.0))
 
     @invariant()
     def all_is_well(self) -> None:

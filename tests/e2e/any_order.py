@@ -15,14 +15,15 @@ from farm.adapters.model_registry import add_model
 from farm.adapters.plugins import installed
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.domain.job import JobRequest
-from farm.domain.state import JOB_ENDED
-from farm.ports import JobStatus, Lease, Offer
+from farm.domain.state import JOB_ENDED, TaskState
+from farm.ports import JobStatus, Lease, Offer, TaskFilter
 from farm.service.farm import UPLOAD, Farm, Outside
 from farm.settings import Settings
 from workers.context import Tools
 from workers.gpu.engine import Engine
 from workers.gpu.fake import FakeEngine
-from workers.runner import Pace, Runner
+from workers.heartbeat import Pace
+from workers.runner import Runner
 
 
 class _NoQueue:
@@ -52,6 +53,15 @@ class AnyOrderFarm:
         self.ran: list[str] = []
         """Tasks in the order in which they were run."""
 
+    def use(self, tools: Tools) -> None:
+        """Work with other tools from now on."""
+        self.tools = self._runner.tools = tools
+
+    @staticmethod
+    def failed() -> TaskFilter:
+        """Tasks that have failed."""
+        return TaskFilter(states=(TaskState.FAILED,))
+
     def admit(self, path: Path) -> str:
         """Take in a file or folder; its URI."""
         return UPLOAD + admit_path(path, self.blobs, limits_of(self._settings)).id
@@ -76,6 +86,9 @@ class AnyOrderFarm:
                 continue
             lease = held.pop(self._random.randrange(len(held)))
             self.ran.append(lease.task)
+            self._runner.run(lease)
+        # A job fails with its chunks, while others of their tasks may run.
+        for lease in held:
             self._runner.run(lease)
         return self.farm.status(job)
 

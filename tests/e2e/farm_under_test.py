@@ -217,7 +217,9 @@ class FarmUnderTest:
         until("the API answers", answers)
         return client
 
-    def command(self, *arguments: str, url: str = "") -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, url: str = "", timeout_s: float = PATIENCE_S
+    ) -> subprocess.CompletedProcess[str]:
         """Run the farm's command line to its end."""
         return subprocess.run(
             [sys.executable, "-m", "farm.cli", *arguments],
@@ -225,7 +227,7 @@ class FarmUnderTest:
             env=self.environment(**({"url": url} if url else {})),
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=timeout_s,
             check=False,
         )
 

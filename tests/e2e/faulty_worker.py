@@ -3,7 +3,8 @@
 Faults: `offers-tripled`, `offers-dropped` (every second one), `finished-twice`; or a point at which it kills itself:
 `claimed`, `sampling`, `stored`, `committed` (a detail task, before and after the ledger hears of it), `planned` (after
 the ledger has the chunk's tasks, before they are offered), `pasted` and `ended` (before and after the ledger hears that
-a chunk is finished).
+a chunk is finished); or an engine that fails: `broken` always, `hanging` after a step, `poison-N` where it sees the
+frame at position N.
 """
 
 from __future__ import annotations
@@ -12,17 +13,50 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
 
 from farm.adapters.redis_ledger import RedisLedger
 from farm.cli import logs
 from farm.ports import Ended, Lease, NewTask, Offer, Queue
 from farm.settings import Settings
+from workers.context import Tools
+from workers.gpu.batch import Batch, OnStep
+from workers.gpu.fake import FakeEngine
 from workers.process import WorkerProcess
 
 CRASH_POINTS = ("claimed", "sampling", "stored", "committed", "planned", "pasted", "ended")
-FAULTS = ("offers-tripled", "offers-dropped", "finished-twice", *CRASH_POINTS)
+ENGINE_FAULTS = ("broken", "hanging")
+FAULTS = ("offers-tripled", "offers-dropped", "finished-twice", *ENGINE_FAULTS, *CRASH_POINTS)
+POISON = "poison-"
+"""Begins the name of a fault that comes with a frame's position."""
+
+
+class FaultyEngine(FakeEngine):
+    """Fails always, or hangs after a step, or fails where it sees one frame."""
+
+    def __init__(self, seconds_per_crop: float, fault: str) -> None:
+        super().__init__(seconds_per_crop)
+        self._fault = fault
+
+    def itself(self) -> FaultyEngine:
+        """What opens an engine."""
+        return self
+
+    def detail(self, batch: Batch, on_step: OnStep) -> list[NDArray[np.uint8]]:
+        """As the fake engine does, or not."""
+        if self._fault == "broken":
+            raise RuntimeError("the device is gone")
+        if self._fault == "hanging":
+            on_step(1, 2)
+            time.sleep(3600)
+        if any(self._fault == f"{POISON}{crop.frame}" for crop in batch.crops):
+            raise RuntimeError(f"position {self._fault.removeprefix(POISON)} is poison")
+        return super().detail(batch, on_step)
 
 
 class FaultyQueue:
@@ -81,11 +115,16 @@ class FaultyLedger(RedisLedger):
 
 def main(name: str, fault: str) -> None:
     """Serve all queues until told to end, or dead."""
-    if fault not in FAULTS:
-        sys.exit(f"{fault!r} is no fault; there are {', '.join(FAULTS)}")
+    if fault not in FAULTS and not fault.startswith(POISON):
+        sys.exit(f"{fault!r} is no fault; there are {', '.join(FAULTS)}, {POISON}N")
     logs.configure(logging.INFO)
     settings = Settings.read()
     process = WorkerProcess(settings, ["cpu", "gpu"], name)
+    if fault in ENGINE_FAULTS or fault.startswith(POISON):
+        engine = FaultyEngine(settings.fake_seconds, fault)
+        process.tools = process.runner.tools = Tools(
+            process.tools.blobs, settings.cache_folder(), engine.itself, settings.max_pixels
+        )
     ledger = FaultyLedger(settings.require_redis_url(), patience_s=60.0)
     ledger.fault = fault
     process.runner.farm.ledger = ledger

@@ -21,7 +21,8 @@ from tests.e2e.shots import Shot, hand_in, request
 from workers.context import Tools
 from workers.gpu.batch import Batch, OnStep
 from workers.gpu.fake import FakeEngine
-from workers.runner import Pace, Runner
+from workers.heartbeat import Pace
+from workers.runner import Runner
 
 STEP_S = 0.3
 """Seconds that a sampler step takes."""

@@ -44,7 +44,7 @@ class Stage:
 @contextmanager
 def stage() -> Iterator[Stage]:
     """Start an S3 server; in the end everything is stopped and removed."""
-    structlog.configure(processors=[_swallow])
+    structlog.configure(processors=[silent])
     with tempfile.TemporaryDirectory(prefix="farm-show-") as folder:
         s3 = EmbeddedS3(Path(folder))
         s3.start()
@@ -64,5 +64,6 @@ def say(*lines: str) -> None:
     sys.stdout.flush()
 
 
-def _swallow(logger: object, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def silent(logger: object, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Drop what is logged: shows speak for themselves."""
     raise structlog.DropEvent

@@ -78,3 +78,27 @@ def test_the_store_is_named_outright_or_by_bucket_and_prefix() -> None:
 def test_secrets_do_not_show_when_settings_are_printed() -> None:
     settings = Settings.read(redis_url="redis://:hush@h/0", api_keys="hush", api_key="hush")
     assert "hush" not in repr(settings)
+
+
+def test_pairs_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARM_TIMEOUTS", "detail=7200, paste=0")
+    monkeypatch.setenv("FARM_USER_WEIGHTS", "ann=2,batch=0.5")
+    settings = Settings.read()
+    assert (settings.timeouts["detail"], settings.timeouts["paste"], settings.timeouts["plan"]) == (7200, 0, 3600)
+    assert settings.user_weights == {"ann": 2.0, "batch": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FARM_TIMEOUTS", "detail"),
+        ("FARM_TIMEOUTS", "nothing=3"),
+        ("FARM_TIMEOUTS", "detail=-1"),
+        ("FARM_USER_WEIGHTS", "ann=0"),
+        ("FARM_USER_WEIGHTS", "ann=much"),
+    ],
+)
+def test_bad_pairs_are_refused_by_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSettings, match=name):
+        Settings.read()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from farm.errors import OutOfMemory, Rejected
+from farm.errors import CropRejected, OutOfMemory, Rejected
 
 
 class BadModel(Rejected):
@@ -17,13 +17,19 @@ class BadModel(Rejected):
         super().__init__(f"The model cannot be used: {fault}. To have it run, {remedy}.")
 
 
-class NotNumbers(Rejected):
+class NotNumbers(CropRejected):
     """The model gave values that are not numbers."""
 
     def __init__(self, stage: str, dtype: str) -> None:
+        """
+        Args:
+            dtype: what was computed in; half precision is what to change first.
+        """
+        half = "" if dtype.endswith("float32") else "Run the worker with FARM_DTYPE=fp32, or set"
         super().__init__(
             f"The model gave values that are not numbers (NaN or infinite) while {stage}, computed in {dtype}. "
-            f"Run the worker with FARM_DTYPE=fp32, or set another `sampler_name`, `scheduler` or a lower `cfg`."
+            f"{half or 'Set'} another `sampler_name`, `scheduler` or a lower `cfg`; smaller weights in the prompt and "
+            f"of LoRAs help too. If nothing does, `farm model verify` tells whether the model's files are whole."
         )
 
 

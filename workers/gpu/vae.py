@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
+import structlog
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,6 +19,7 @@ from workers.gpu.pictures import Pictures
 from workers.gpu.rungs import VaeRung
 
 Pixels = NDArray[np.float32]
+log = structlog.get_logger()
 
 PIXELS_AT_ONCE = 2**18
 """Pixels that go through the VAE together on a CPU: bounds its memory, far above the UNet's. One always goes."""
@@ -70,7 +73,7 @@ class Codec:
             return torch.cat(found)
 
         size, at_once = pixels.shape[-2] * pixels.shape[-1], self._pictures(whole[..., 0].shape)
-        return self._sound(self._fitting.vae("encode", size, at_once, on), "encoding")
+        return self._sound(lambda: self._fitting.vae("encode", size, at_once, on), "encoding")
 
     def decode(self, latents: Tensor) -> list[Pixels]:
         """Pictures `[H, W, 3]` float32 in [0, 1].
@@ -84,13 +87,16 @@ class Codec:
             found: list[Pixels] = []
             with self._tiled(rung, (height, width)):
                 for part in torch.split(latents, rung.pictures):
-                    with memory_errors("decode a crop"):
-                        decoded = self._vae.decode(part.to(self._device, self._dtype)).sample
-                    pixels = self._sound(decoded.float(), "decoding") / 2 + 0.5
+                    pixels = self._sound(partial(self._decoded, part), "decoding") / 2 + 0.5
                     found += list(pixels.clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy())
             return found
 
         return self._fitting.vae("decode", height * width, self._pictures((len(latents), height, width)), on)
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        with memory_errors("decode a crop"):
+            decoded: Tensor = self._vae.decode(latents.to(self._device, self._dtype)).sample
+        return decoded.float()
 
     def rungs(self, width: int, height: int) -> list[str]:
         """What changes pixels of that size for want of memory: `vae_encode_tiles_2` and the like; mostly nothing."""
@@ -118,10 +124,35 @@ class Codec:
         finally:
             self._vae.disable_tiling()
 
-    def _sound(self, values: Tensor, stage: str) -> Tensor:
-        if not bool(torch.isfinite(values).all()):
-            raise NotNumbers(stage, str(self._dtype).removeprefix("torch."))
+    def _sound(self, run: Callable[[], Tensor], stage: str) -> Tensor:
+        """What `run` gives; where half precision ran over, once more in float32. Raises NotNumbers."""
+        values = run()
+        if not _finite(values) and self._dtype != torch.float32:
+            log.warning("vae_ran_over", stage=stage, dtype=_name(self._dtype), again_in="float32")
+            values = self._in_float32(run)
+            if not _finite(values):
+                raise NotNumbers(stage, f"{_name(self._dtype)} and again in float32")
+        if not _finite(values):
+            raise NotNumbers(stage, _name(self._dtype))
         return values
+
+    def _in_float32(self, run: Callable[[], Tensor]) -> Tensor:
+        """For this call only: the next one is computed as everywhere else, so that it has the same bits."""
+        half, self._dtype = self._dtype, torch.float32
+        self._vae.to(torch.float32)
+        try:
+            return run()
+        finally:
+            self._dtype = half
+            self._vae.to(half)
+
+
+def _finite(values: Tensor) -> bool:
+    return bool(torch.isfinite(values).all())
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _tensor(pictures: Sequence[Pixels]) -> Tensor:

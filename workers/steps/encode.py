@@ -30,11 +30,22 @@ def encode(task: Task, tools: Tools) -> StepResult:
     with tempfile.TemporaryDirectory(prefix="farm-encode-") as folder:
         for variation in range(job.batch_size):
             frames = [frame for frame in document["frames"] if frame["variation"] == variation]
+            frames = held(frames, *document["core"])
             part = Path(folder) / f"{variation}.mp4"
             encode_group(_frames(task, tools, frames), look, part)
             name = keys.video_part(job.id, variation, task.chunk)
             tools.blobs.put_file(name, part, "video/mp4")
     return StepResult(output=name)
+
+
+def held(frames: list[dict[str, Any]], start: int, end: int) -> list[dict[str, Any]]:
+    """The frames at the positions `[start, end)`, where one was left out the one before it, or the first that there is:
+    so that the video keeps its length, and its sound its place."""
+    if len(frames) == end - start or not frames:
+        return frames
+    at = {frame["position"]: frame for frame in frames}
+    shown = frames[0]
+    return [shown := at.get(position, shown) for position in range(start, end)]
 
 
 def look_of(tools: Tools, job: Job) -> Look:

@@ -17,6 +17,7 @@ from farm.detail.blend import Patch, Pixels, from_bytes, paste, to_bytes
 from farm.detail.box import Box
 from farm.detail.hooks import DetailerHook
 from farm.domain import keys
+from farm.domain.effective import EATEN
 from farm.domain.hooks import Hook, PluginHook, Preview, plugins
 from farm.domain.plan import After, DetailTask, Plan
 from farm.errors import Damaged, Rejected
@@ -86,7 +87,7 @@ def hooked(
     task: Task, tools: Tools, detail: DetailTask, hooks: Sequence[Hook], frames: Sequence[Pixels], masks: Sequence[F32]
 ) -> Hooked:
     """What a task's hooks are given."""
-    kept = _kept(task, tools, detail.after) if detail.after else {}
+    kept = _kept(task, tools, detail.after)
     found = tuple(plugins(tuple(hooks)))
     # Whole frames are large: nobody keeps them where no hook looks at them.
     return Hooked(detail.source, found, kept, tuple(frames), tuple(masks)) if found else Hooked(kept=kept)
@@ -112,15 +113,29 @@ def frame_patch(members: Mapping[str, bytes], crop: int) -> Patch | None:
     return Patch(pixels, np.ones((height, width), dtype=np.float32), Box(0, 0, width, height))
 
 
-def _kept(task: Task, tools: Tools, after: After) -> dict[str, bytes]:
-    output = task.outputs([after.task]).get(after.task)
-    if not output:
-        # Its chunk may have ended long ago: then the ledger has dropped its tasks.
-        document = tools.json_or_none(keys.chunk(task.job.id, after.chunk)) or {"outputs": {}}
-        output = document["outputs"].get(after.task)
-    if not output:
-        raise Damaged(f"Task {after.task} has left nothing yet; the task that goes on from it runs again.")
-    return {name: data for name, data in tools.object(output, unpack).items() if name.startswith(STATE)}
+def kept_by(task: Task, tools: Tools, after: After | None) -> str:
+    """The patches of the task whose hooks' state is taken up: one that was eaten has passed on what it was given.
+
+    Empty if there is none. Raises Damaged: it has committed nothing yet.
+    """
+    while after is not None:
+        output = task.outputs([after.task]).get(after.task)
+        if not output:
+            # Its chunk may have ended long ago: then the ledger has dropped its tasks.
+            document = tools.json_or_none(keys.chunk(task.job.id, after.chunk)) or {"outputs": {}}
+            output = document["outputs"].get(after.task)
+        if not output:
+            raise Damaged(f"Task {after.task} has left nothing yet; the task that goes on from it runs again.")
+        if output != EATEN:
+            return str(output)
+        after = tools.plan(task.job.id, after.chunk).task(after.task).after
+    return ""
+
+
+def _kept(task: Task, tools: Tools, after: After | None) -> dict[str, bytes]:
+    output = kept_by(task, tools, after)
+    members = tools.object(output, unpack) if output else {}
+    return {name: data for name, data in members.items() if name.startswith(STATE)}
 
 
 def preview_pictures(

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from farm.adapters.pictures import decode, decode_mask
 from farm.adapters.video import decode_group
-from farm.domain import keys
 from farm.domain.job import Job
 from farm.domain.media import Group, Media
 from farm.errors import BadFrame, Rejected
 from farm.service.documents import compact
 from farm.service.groups import group_at, numbers
+from farm.service.reading import document_name
 from workers.context import StepResult, Task, Tools
 
 WRITERS = 4
@@ -51,12 +51,6 @@ def ingest(task: Task, tools: Tools) -> StepResult:
     return StepResult(output=name)
 
 
-def document_name(media: Media, use: str, group: Group) -> str:
-    """Name of the document that lists a group's frames; `use` is `frame` or `mask`."""
-    key = keys.content_key("ingest", {"media": media.id, "use": use, "group": [group.start, group.frames]})
-    return keys.ingest(key)
-
-
 def ingested(tools: Tools, media: Media, use: str, first: int, last: int) -> dict[int, IngestedFrame]:
     """What ingest found at the positions first .. last (inclusive) of a media."""
     found: dict[int, IngestedFrame] = {}
@@ -82,32 +76,39 @@ def _media_id(job: Job, start: str) -> str:
 
 def _frames(task: Task, tools: Tools, media: Media, use: str, number: int) -> Iterator[IngestedFrame]:
     group = group_at(media, number)
-    decoded = _of_video(tools, media, group) if media.kind == "video" else _of_pictures(tools, media, group, use)
+    decoded = _of_video(tools, media, group) if media.kind == "video" else of_pictures(tools, media, group, use)
     done = 0
     with ThreadPoolExecutor(WRITERS) as pool:
         while batch := list(islice(decoded, 2 * WRITERS)):
-            yield from pool.map(lambda one: _entry(tools, media, use, *one), batch)
+            yield from pool.map(lambda one: entry(tools, media, use, *one), batch)
             done += len(batch)
             task.progress(done, group.frames)
 
 
-def _entry(tools: Tools, media: Media, use: str, position: int, pixels: NDArray[np.uint8] | str) -> IngestedFrame:
-    picture = media.pictures[position] if media.pictures else None
-    frame_number = picture.number if picture else media.first_number + position
-    name = f"{PurePosixPath(picture.name).stem}.png" if picture else f"{frame_number:06d}.png"
-    entry = IngestedFrame(position=position, number=frame_number, name=name)
+def entry(tools: Tools, media: Media, use: str, position: int, pixels: NDArray[np.uint8] | str) -> IngestedFrame:
+    """What is told of one frame: its digest, the picture being kept, or why it cannot be used (`pixels` as text)."""
+    found = named(media, position)
     if isinstance(pixels, str):
-        entry["error"] = pixels
+        found["error"] = pixels
     elif pixels.shape[:2] != (media.height, media.width):
-        entry["error"] = f"it is {pixels.shape[1]}x{pixels.shape[0]} px, the others are {media.width}x{media.height} px"
+        found["error"] = f"it is {pixels.shape[1]}x{pixels.shape[0]} px, the others are {media.width}x{media.height} px"
     else:
         # A mask in a video lies in its red channel, as in a picture.
         wanted = pixels[..., :1] if use == "mask" else pixels
-        entry["digest"] = tools.pictures.write(np.ascontiguousarray(wanted))
-    return entry
+        found["digest"] = tools.pictures.write(np.ascontiguousarray(wanted))
+    return found
 
 
-def _of_pictures(tools: Tools, media: Media, group: Group, use: str) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:
+def named(media: Media, position: int) -> IngestedFrame:
+    """A frame's number, and the name of its output."""
+    picture = media.pictures[position] if media.pictures else None
+    number = picture.number if picture else media.first_number + position
+    name = f"{PurePosixPath(picture.name).stem}.png" if picture else f"{number:06d}.png"
+    return IngestedFrame(position=position, number=number, name=name)
+
+
+def of_pictures(tools: Tools, media: Media, group: Group, use: str) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:
+    """The pictures of a run, decoded; text where one cannot be."""
     for position in range(group.start, group.start + group.frames):
         try:
             data = tools.blobs.get(media.pictures[position].blob)

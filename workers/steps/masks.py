@@ -16,7 +16,7 @@ from farm.domain.job import Job, Source
 from farm.domain.media import Media
 from farm.domain.segment import SegEntry
 from farm.domain.submission import mask_position
-from farm.errors import Rejected
+from farm.errors import BadFrame, Rejected
 from workers.context import Tools
 from workers.steps.ingest import frame_digest, ingested
 
@@ -32,21 +32,35 @@ def frame_masks(tools: Tools, job: Job, source: Source, positions: Sequence[int]
     return {position: as_floats[digest] for position, digest in digests.items()}
 
 
-def looked_at(tools: Tools, job: Job, source: Source, positions: Sequence[int]) -> list[dict[int, str]]:
-    """For each of the things that a source looks at besides: position -> digest of its picture. Raises BadFrame."""
-    return [
+def looked_at(tools: Tools, job: Job, source: Source, positions: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """Position -> digests of the pictures that a source looks at besides. Raises BadFrame."""
+    digests = [
         picture_digests(tools, job, use, tools.media(media.id), positions, f"{media.name!r} of segment {source.name!r}")
         for use, media in source.looks_at
     ]
+    return {position: tuple(found[position] for found in digests) for position in positions}
 
 
 def picture_digests(
     tools: Tools, job: Job, use: str, media: Media, positions: Sequence[int], what: str
 ) -> dict[int, str]:
     """Position in the clip -> digest of the picture that belongs to it. Raises BadFrame where one cannot be read."""
+    if not positions:
+        return {}
     at = {position: mask_position(media, job.input.frames, job.start, position) for position in positions}
     found = ingested(tools, media, use, min(at.values()), max(at.values()))
     return {position: frame_digest(found[place], f"{what}: ") for position, place in at.items()}
+
+
+def readable(tools: Tools, job: Job, source: Source, position: int) -> bool:
+    """Whether all that a source of a `mask` job reads for a frame can be read."""
+    try:
+        if source.kind == "mask":
+            frame_masks(tools, job, source, [position])
+        looked_at(tools, job, source, [position])
+    except BadFrame:
+        return False
+    return True
 
 
 def per_frame(tools: Tools, source: Source) -> bool:
@@ -88,17 +102,28 @@ def mask_segs(source: Source, mask: Mask) -> list[Seg]:
     )
 
 
-def document_segs(tools: Tools, job: Job, source: Source, number: int | None) -> list[Seg]:
-    """The segments of a SEGS document, scaled to the clip: those of frame `number`, or of the clip for None."""
+def document_segs(tools: Tools, job: Job, source: Source, number: int | None, position: int | None = None) -> list[Seg]:
+    """The segments of a SEGS document, scaled to the clip: those of frame `number`, or of the clip for None.
+
+    Args:
+        position: of the frame in the clip: of a segment with a mask for each frame only that one is read. None: all.
+    """
     document = tools.documents.segs(source.media)
     entries = document.frames.get(number, ()) if number is not None and document.frames else document.segs
-    segs = [_seg(entry, source) for entry in entries]
+    segs = [_seg(entry, source, _texts(entry, job, position)) for entry in entries]
     return segs_scale_match(segs, document.header, (job.input.height, job.input.width))
 
 
-def _seg(entry: SegEntry, source: Source) -> Seg:
-    region = Box(*entry.crop_region)
+def _texts(entry: SegEntry, job: Job, position: int | None) -> list[str]:
+    """An entry's masks; the frame's own alone where there is one for each frame of the job, or of the clip."""
     masks = [entry.mask] if isinstance(entry.mask, str) else list(entry.mask)
+    if position is None or len(masks) not in (job.frames, job.input.frames):
+        return masks
+    return [masks[position - job.start if len(masks) == job.frames else position]]
+
+
+def _seg(entry: SegEntry, source: Source, masks: Sequence[str]) -> Seg:
+    region = Box(*entry.crop_region)
     if not masks:
         mask = _filled_bbox(entry, region)
     else:

@@ -15,6 +15,7 @@ from farm.detail.blend import Patch, cut, fade, from_bytes, paste, to_bytes
 from farm.detail.spans import Chunk, fade_weights
 from farm.domain import keys
 from farm.domain.detailer import JobType
+from farm.domain.effective import EATEN
 from farm.domain.job import Job
 from farm.domain.plan import PatchRef, Plan, PlannedFrame
 from farm.errors import NotFound
@@ -41,7 +42,8 @@ class _Take:
         """This chunk's patch of what `ref` covers in `own`, if it was made."""
         task, crop = own.plan.task(ref.task), own.reader.crop(ref)
         found = self.covers.get((task.source, crop.segment, task.variation, crop.frame))
-        return found if found is not None and self.outputs.get(found.task) else None
+        made = found is not None and self.outputs.get(found.task) and self.reader.has(found, self.outputs)
+        return found if made else None
 
 
 def paste_chunk(task: Task, tools: Tools) -> StepResult:
@@ -57,6 +59,8 @@ def paste_chunk(task: Task, tools: Tools) -> StepResult:
         for variation, refs in enumerate(own.plan.paste.get(frame.position, ())):
             canvas = base
             for order, ref in enumerate(refs):
+                if not own.reader.has(ref, own.outputs):
+                    continue
                 patch = _patch(own, left, right, ref)
                 _extras(task, tools, own, ref, order, canvas, _of_its_crop(own, ref, patch), frame)
                 canvas = paste(canvas, patch)
@@ -70,8 +74,9 @@ def paste_chunk(task: Task, tools: Tools) -> StepResult:
         "core": own.plan.core,
         "core_frames": len(frames),
         "frames": records,
+        "left_out": own.plan.left_out,
         "outputs": dict(own.outputs),
-        "keys": {t.id: t.key for t in own.plan.tasks},
+        "keys": {t: keys.key_of(output) for t, output in own.outputs.items() if output != EATEN},
     }
     name = keys.chunk(job.id, task.chunk)
     tools.blobs.put(name, compact(document), "application/json")
@@ -117,7 +122,8 @@ def _take(task: Task, tools: Tools, chunk: int) -> _Take | None:
         for t in plan.tasks
         for i, crop in enumerate(t.crops)
     }
-    run = Chunk(chunk, *plan.core, plan.frames[0].position, plan.frames[-1].position + 1)
+    positions = [frame.position for frame in plan.frames] or [plan.core[0]]
+    run = Chunk(chunk, *plan.core, positions[0], positions[-1] + 1)
     reader = PatchReader(tools, plan, load_masks(tools, plan), task.job)
     return _Take(plan, reader, outputs, run, covers)
 
@@ -164,6 +170,11 @@ def _record(
         "sha256": hashlib.sha256(data).hexdigest(),
         "size": len(data),
         "input": frame.digest,
+        "eaten": [
+            {"source": own.plan.task(ref.task).source, "segment": own.reader.crop(ref).segment}
+            for ref in refs
+            if not own.reader.has(ref, own.outputs)
+        ],
         "patches": [
             {
                 "key": keys.key_of(own.outputs[ref.task]),
@@ -174,5 +185,6 @@ def _record(
                 "region": own.reader.crop(ref).region,
             }
             for ref in refs
+            if own.reader.has(ref, own.outputs)
         ],
     }

@@ -52,7 +52,7 @@ def _write_unions(task: Task, tools: Tools, number: int, name: str) -> None:
 
 
 def clip_segments(tools: Tools, job: Job) -> dict[str, list[ClipSegment]]:
-    """The clip's segments by source, as the scan found them."""
+    """The clip's segments by source, as the scan found them, without the masks of a SEGS document."""
     document = tools.json(keys.segments(job.id))
     members = tools.object(_masks_name(job.id), unpack)
     return {source: unpacked(source, entries, members) for source, entries in document["sources"].items()}
@@ -88,7 +88,10 @@ def _merge(task: Task, tools: Tools) -> StepResult:
 
 def _segments(tools: Tools, job: Job, source: Source) -> list[ClipSegment]:
     if source.kind == "segs" and not per_frame(tools, source):
-        return [of_document(seg, job, source) for seg in document_segs(tools, job, source, None)]
+        # A mask for each frame stays in the document, and is read for its frame.
+        one = None if source.detailer.follow else job.start
+        entries = [of_document(seg, job, source) for seg in document_segs(tools, job, source, None, one)]
+        return [replace(entry, seg=replace(entry.seg, mask=NO_MASK)) for entry in entries]
     detailer = source.detailer
     follows = detailer.follow and per_frame(tools, source)
     union: Mask | None = None

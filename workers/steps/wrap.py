@@ -38,7 +38,7 @@ def wrap(task: Task, tools: Tools) -> StepResult:
     with tempfile.TemporaryDirectory(prefix="farm-wrap-") as name:
         folder = Path(name)
         with (folder / "frames").open("wb") as file:
-            missing = _write_frames(task, tools, file)
+            missing, left_out = _write_frames(task, tools, file)
         with (folder / "segs.json").open("w") as texts:
             _write_segs(task, tools, texts)
         tools.blobs.put_file(keys.segs(job.id), folder / "segs.json", "application/json")
@@ -46,7 +46,7 @@ def wrap(task: Task, tools: Tools) -> StepResult:
             for variation in range(job.batch_size):
                 _join(job, tools, variation, folder)
         with (folder / "manifest.json").open("wb") as file, (folder / "frames").open("rb") as frames:
-            before, after = compact(_manifest(job, missing)).split(b'"frames":[]', 1)
+            before, after = compact(_manifest(job, missing, left_out)).split(b'"frames":[]', 1)
             file.write(before + b'"frames":[')
             copyfileobj(frames, file)
             file.write(b"]" + after)
@@ -54,7 +54,7 @@ def wrap(task: Task, tools: Tools) -> StepResult:
     return StepResult(output=keys.manifest(job.id))
 
 
-def _manifest(job: Job, missing: Sequence[int]) -> dict[str, object]:
+def _manifest(job: Job, missing: Sequence[int], left_out: Sequence[int]) -> dict[str, object]:
     """All of the manifest but its frames."""
     return {
         "job": job.id,
@@ -68,6 +68,7 @@ def _manifest(job: Job, missing: Sequence[int]) -> dict[str, object]:
         "fps": job.fps,
         "versions": versions(),
         "missing_chunks": missing,
+        "left_out": left_out,
         "video": keys.video(job.id, 0) if "video" in job.outputs and not missing else None,
         "frames": [],
     }
@@ -85,19 +86,22 @@ def _ahead(load: Callable[[int], T], count: int) -> Iterator[T]:
             yield waiting.popleft().result()
 
 
-def _write_frames(task: Task, tools: Tools, file: IO[bytes]) -> list[int]:
-    """The manifest's entries of frames, with commas between; the numbers of chunks that are not there."""
+def _write_frames(task: Task, tools: Tools, file: IO[bytes]) -> tuple[list[int], list[int]]:
+    """The manifest's entries of frames, with commas between; the numbers of chunks that are not there, and of frames
+    that were left out."""
     job, missing, separator = task.job, [], b""
+    left_out: list[int] = []
     documents = _ahead(lambda number: tools.json_or_none(keys.chunk(job.id, number)), chunks(job))
     for number, document in enumerate(documents):
         task.progress(number, 2 * chunks(job))
         if document is None:
             missing.append(number)
             continue
+        left_out += document.get("left_out", ())
         for frame in document["frames"]:
             file.write(separator + compact(frame))
             separator = b","
-    return missing
+    return missing, left_out
 
 
 def versions() -> dict[str, str]:

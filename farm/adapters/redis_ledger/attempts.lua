@@ -36,7 +36,7 @@ local function insert(job, task)
   local row = {
     id = task.id, kind = task.kind, queue = task.queue, chunk = task.chunk, layer = task.layer, key = task.key,
     closes = task.closes, final = task.final, seq = number(job, 'seq'), state = 'depend', open = 0, bad = 0,
-    attempt = 0, losses = 0,
+    attempt = 0, losses = 0, parts = task.parts,
   }
   job.rows[task.id] = row
   touch(job, row)
@@ -56,6 +56,7 @@ local function insert(job, task)
   if row.chunk >= 0 then
     job.new_names[row.chunk] = job.new_names[row.chunk] or {}
     table.insert(job.new_names[row.chunk], row.id)
+    unname_chunk(job, 'reopened', row.chunk)
   end
   return row
 end
@@ -90,7 +91,7 @@ local function add(job, tasks)
     local row, task = pair[1], pair[2]
     if task.output then
       row.output = task.output
-      end_task(job, row, 'completed')
+      end_task(job, row, task.output == 'eaten' and 'eaten' or 'completed')
     elseif row.state == 'depend' then
       look(job, row)
     end
@@ -107,14 +108,14 @@ local function held(job, name, fence)
 end
 
 -- Take the lease back, note the attempt and charge the job's fair share for it.
-local function let_go(job, row, outcome, error, charge)
+local function let_go(job, row, outcome, error, work)
   if redis.call('HINCRBY', key(job.id, 'workers'), row.worker, -1) <= 0 then
     redis.call('HDEL', key(job.id, 'workers'), row.worker)
   end
   redis.call('ZREM', LEASES, member(job, row))
   redis.call('SREM', worker_key(row.worker), member(job, row))
-  if charge > 0 then
-    bump(job, 'vtime', charge)
+  if work > 0 then
+    charge(job, work)
   end
   row.error = error
   row.history = row.history or {}
@@ -138,9 +139,59 @@ local function back(job, row)
   end
 end
 
--- An attempt ended badly: the task is tried again, now or `retry_in` ms later, or it is failed or canceled.
-local function fall_short(job, row, outcome, error, retry_in)
+local function note_fault(job, row)
+  row.failed = row.failed or {}
+  row.failed[row.worker] = true
+  local faults, name = faults_of(job), row.kind .. '|' .. row.worker
+  local known = faults[name] or ''
+  if not string.find(' ' .. known .. ' ', ' ' .. row.id .. ' ', 1, true) then
+    faults[name] = known .. (known ~= '' and ' ' or '') .. row.id
+    put_faults(job)
+  end
+end
+
+-- What failed on several workers is no fault of theirs.
+local function clear_faults(job, row)
+  local workers = {}
+  for worker in pairs(row.failed or {}) do
+    workers[#workers + 1] = worker
+  end
+  if #workers < 2 then
+    return
+  end
+  local faults = faults_of(job)
+  for _, worker in ipairs(workers) do
+    local name = row.kind .. '|' .. worker
+    local left = {}
+    for task in string.gmatch(faults[name] or '', '%S+') do
+      if task ~= row.id then
+        left[#left + 1] = task
+      end
+    end
+    faults[name] = left[1] and table.concat(left, ' ') or nil
+  end
+  put_faults(job)
+end
+
+-- The task waits for its parts, which take its place; it is run again to put them together.
+local function split(job, row, parts)
+  clear_faults(job, row)
+  row.parts, row.attempt, row.failed = #parts, 0, nil
+  row.worker, row.fence, row.front = nil, nil, true
+  move(job, row, 'depend')
+  add(job, parts)
+  for _, part in ipairs(parts) do
+    wait_for(job, row, { part.id, -1 }, true)
+  end
+  look(job, row)
+end
+
+-- An attempt ended badly: the task is split, tried again, now or `retry_in` ms later, or it is failed or canceled.
+local function fall_short(job, row, outcome, error, retry_in, parts)
   local free = FREE[outcome]
+  if not free and retry_in then
+    note_fault(job, row)
+  end
   if free then
     row.attempt = row.attempt - 1
   end
@@ -152,7 +203,10 @@ local function fall_short(job, row, outcome, error, retry_in)
   elseif row.losses >= LOSSES_MAX then
     local text = row.losses .. ' workers were lost while they ran it, the last with: ' .. (error or '')
     end_task(job, row, 'failed', text .. '. Look at their logs and memory; retry it when that is mended.')
+  elseif not free and parts then
+    split(job, row, parts)
   elseif not free and (not retry_in or row.attempt >= number(job, 'max_attempts')) then
+    clear_faults(job, row)
     end_task(job, row, 'failed', error)
   elseif retry_in and retry_in > 0 then
     row.due = now + retry_in

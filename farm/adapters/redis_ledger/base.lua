@@ -156,6 +156,45 @@ local function merit(job)
   return digits((100 - number(job, 'priority')) * CLASS + number(job, 'vtime'))
 end
 
+-- `<kind>|<worker>` -> tasks, with spaces between, that it failed and that others may well do.
+local function faults_of(job)
+  job.faults = job.faults or cjson.decode(job.f.faults or '{}')
+  return job.faults
+end
+
+local function put_faults(job)
+  put(job, 'faults', cjson.encode(job.faults))
+end
+
+-- A worker that failed so many tasks of one kind gets no more of them.
+local FAULTS_MAX = 3
+
+local function barred(job, kind, worker)
+  local _, tasks = string.gsub(faults_of(job)[kind .. '|' .. worker] or '', '%S+', '')
+  return tasks >= FAULTS_MAX
+end
+
+-- Chunks, with spaces around each, in which something was eaten (`eaten`) or that must be planned anew (`reopened`).
+local function names_chunk(job, field, chunk)
+  return string.find(job.f[field] or '', ' ' .. chunk .. ' ', 1, true) ~= nil
+end
+
+local function name_chunk(job, field, chunk)
+  if not names_chunk(job, field, chunk) then
+    put(job, field, (job.f[field] or ' ') .. chunk .. ' ')
+  end
+end
+
+local function unname_chunk(job, field, chunk)
+  if names_chunk(job, field, chunk) then
+    put(job, field, (string.gsub(job.f[field], ' ' .. chunk .. ' ', ' ', 1)))
+  end
+end
+
+local function user_key(job)
+  return prefix .. 'user:' .. (job.f.user or '')
+end
+
 local function queues_of(job)
   return redis.call('SMEMBERS', key(job.id, 'queues'))
 end

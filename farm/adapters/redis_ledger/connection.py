@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ _LATER = re.compile(r"(?:^|-)(?:LOADING|MASTERDOWN|MISCONF|CLUSTERDOWN|TRYAGAIN|
 """Error codes of a server that will do better later, in an answer or in a script's error."""
 
 _FOLDER = Path(__file__).parent
-_PRELUDE = ("base", "moves", "attempts")
+_PRELUDE = ("base", "moves", "attempts", "resets")
 
 
 class WrongPassword(Unavailable):
@@ -63,6 +64,9 @@ class Connection:
         self._answer_s = answer_s
         self.patience_s = patience_s
         """Seconds for which an outage is ridden out; may be changed at any time, calls under way heed it."""
+        self.shared = False
+        """Whether all calls during an outage share that time, instead of each having its own."""
+        self._away_since: float | None = None
         self._clock = clock
         self._where = _without_password(url)
         if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
@@ -110,21 +114,29 @@ class Connection:
         if not self.patience_s:
             return self._ask_once(question)
         tries = Retrying(
-            stop=lambda state: (state.seconds_since_start or 0) >= self.patience_s,
+            stop=lambda state: self._waited(state.seconds_since_start or 0) >= self.patience_s,
             wait=wait_random_exponential(multiplier=0.1, max=PAUSE_MAX_S),
             retry=retry_if_exception(_may_pass),
             reraise=True,
         )
         return tries(self._ask_once, question)
 
+    def _waited(self, here: float) -> float:
+        """Seconds for which an outage was ridden out, in this call or in all."""
+        since = self._away_since
+        return time.monotonic() - since if self.shared and since is not None else here
+
     def _ask_once(self, question: Callable[[], Any]) -> Any:  # noqa: ANN401 - as above
         try:
-            return question()
+            answer = question()
         except RedisError as error:
+            self._away_since = self._away_since or time.monotonic()
             failure = _in_our_words(error, self._where, self._answer_s)
             if failure is None:
                 raise
             raise failure from error
+        self._away_since = None
+        return answer
 
     def close(self) -> None:
         """Give the connections back."""

@@ -21,8 +21,13 @@ local function take(names)
   return true
 end
 
+-- A retry may undo what was eaten, and with it the fades of the neighbors.
+local function kept(chunk)
+  return names_chunk(job, 'eaten', chunk - 1) or names_chunk(job, 'eaten', chunk) or names_chunk(job, 'eaten', chunk + 1)
+end
+
 for _, chunk in ipairs(cjson.decode(ARGV[4])) do
-  local names = is_done(job, chunk) and redis.call('HGET', key(job.id, 'chunks'), chunk)
+  local names = is_done(job, chunk) and not kept(chunk) and redis.call('HGET', key(job.id, 'chunks'), chunk)
   local list = {}
   for name in string.gmatch(names or '', '%S+') do
     list[#list + 1] = name

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from farm.adapters.ledger_rules import BARRIER, chunk_of, job_order
+from farm.adapters.ledger_rules import BARRIER, FAULTS_MAX, chunk_of, job_order
 from farm.domain.state import JobState, TaskState
-from farm.ports import Ended, JobFacts, JobStatus, Lease, NewTask, Offer, TaskFilter, TaskStatus, WorkerStatus
+from farm.ports import Blocked, Ended, JobFacts, JobStatus, Lease, NewTask, Offer, TaskFilter, TaskStatus, WorkerStatus
 
 Json = Any
 """What a script answered, decoded. Lua has no empty list: it comes as {}."""
@@ -23,6 +23,9 @@ def job_fields(facts: JobFacts) -> str:
         "priority": str(facts.priority),
         "max_attempts": str(facts.max_attempts),
         "chunks": str(facts.chunks),
+        "max_workers": str(facts.max_workers),
+        "user": facts.user,
+        "weight": str(facts.weight),
     }
     return json.dumps(fields)
 
@@ -34,7 +37,7 @@ def new_tasks(tasks: Iterable[NewTask]) -> str:
 
 def _new_task(task: NewTask) -> Json:
     form: dict[str, object] = {"id": task.id, "kind": task.kind, "queue": task.queue, "chunk": task.chunk}
-    form |= {name: value for name in ("layer", "key", "output") if (value := getattr(task, name))}
+    form |= {name: value for name in ("layer", "key", "output", "parts") if (value := getattr(task, name))}
     form |= {name: True for name in ("closes", "final") if getattr(task, name)}
     form |= {
         name: [[wait, chunk_of(wait)] for wait in waits]
@@ -77,7 +80,7 @@ def ended(text: str) -> Ended:
     )
 
 
-def lease(job: str, task: str, text: str) -> Lease:
+def lease(job: str, task: str, text: str, amended: int) -> Lease:
     """The lease that a row stands for."""
     row = json.loads(text)
     return Lease(
@@ -91,6 +94,8 @@ def lease(job: str, task: str, text: str) -> Lease:
         attempt=row["attempt"],
         fence=row["fence"],
         worker=row["worker"],
+        parts=row.get("parts", 0),
+        amended=bool(amended),
     )
 
 
@@ -114,6 +119,7 @@ def task_status(task: str, row: Json) -> TaskStatus:
         error=row.get("error", ""),
         step=row.get("step", 0),
         steps=row.get("steps", 0),
+        cause=row.get("cause", ""),
         history=tuple(_attempt(attempt) for attempt in row.get("history", ())),
     )
 
@@ -137,7 +143,11 @@ def job_status(fields: Mapping[str, str], counts: Mapping[str, str], workers: in
     by_state = {state: int(counts.get(state.value, 0)) for state in TaskState}
     started, ended_at = int(fields.get("started", 0)), int(fields.get("ended", 0))
     return JobStatus(
-        facts=JobFacts(**json.loads(fields["facts"])),
+        facts=replace(
+            JobFacts(**json.loads(fields["facts"])),
+            priority=int(fields["priority"]),
+            max_workers=int(fields.get("max_workers", 0)),
+        ),
         state=JobState(fields["state"]),
         activity=fields["activity"],
         revision=int(fields["revision"]),
@@ -154,7 +164,20 @@ def job_status(fields: Mapping[str, str], counts: Mapping[str, str], workers: in
         cache_hits=int(fields.get("hits", 0)),
         cache_misses=int(fields.get("misses", 0)),
         workers_active=workers,
+        blocked=blocked(json.loads(fields.get("faults", "{}"))),
+        eaten=_chunks(fields.get("eaten", "")),
+        reopened=_chunks(fields.get("reopened", "")),
     )
+
+
+def blocked(faults: Mapping[str, str]) -> tuple[Blocked, ...]:
+    """Who failed too many tasks, of `<kind>|<worker>` -> tasks with spaces between."""
+    split = ((*name.partition("|"), tuple(tasks.split())) for name, tasks in sorted(faults.items()))
+    return tuple(Blocked(worker, kind, tasks) for kind, _, worker, tasks in split if len(tasks) >= FAULTS_MAX)
+
+
+def _chunks(text: str) -> tuple[int, ...]:
+    return tuple(sorted(map(int, text.split())))
 
 
 def worker_form(worker: WorkerStatus) -> str:

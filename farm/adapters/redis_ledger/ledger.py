@@ -10,18 +10,16 @@ from redis.client import Pipeline
 
 from farm.adapters.ledger_rules import (
     ERROR_MAX,
-    check_action,
     check_job,
     check_outcome,
     check_tasks,
-    conflict,
-    in_words,
     milliseconds,
     no_job,
     no_task,
 )
 from farm.adapters.redis_ledger import forms
 from farm.adapters.redis_ledger.connection import ANSWER_S, Connection, whole_ms
+from farm.adapters.redis_ledger.decisions import Decisions
 from farm.domain.state import Outcome, TaskState
 from farm.ports import (
     Ended,
@@ -40,7 +38,7 @@ PAGE = 500
 """Rows that are read at once."""
 
 
-class RedisLedger:
+class RedisLedger(Decisions):
     """The `Ledger` of a farm; as many processes as you like share it. Safe for threads.
 
     Every verb raises Unavailable where Redis cannot be reached, is loading, full, or a replica.
@@ -109,36 +107,26 @@ class RedisLedger:
         added, work = forms.new_tasks(tasks), milliseconds(seconds)
         return forms.ended(self._run("finish", lease.job, lease.task, lease.fence, output, added, frames, work))
 
-    def fail(self, lease: Lease, outcome: Outcome, error: str, retry_in_s: float | None, queue: str = "") -> Ended:
+    def fail(
+        self,
+        lease: Lease,
+        outcome: Outcome,
+        error: str,
+        retry_in_s: float | None,
+        queue: str = "",
+        parts: Sequence[NewTask] = (),
+    ) -> Ended:
         """End an attempt badly."""
         check_outcome(outcome)
+        check_tasks(parts)
         again = "" if retry_in_s is None else max(0, milliseconds(retry_in_s))
-        text = error[:ERROR_MAX]
-        return forms.ended(self._run("fail", lease.job, lease.task, lease.fence, outcome.value, text, again, queue))
+        end = (outcome.value, error[:ERROR_MAX], again, queue, forms.new_tasks(parts) if parts else "")
+        return forms.ended(self._run("fail", lease.job, lease.task, lease.fence, *end))
 
     def sweep(self, offer_after_s: float) -> Swept:
         """Look after what nobody looks after; any number of processes may."""
         found = json.loads(self._run("sweep", milliseconds(offer_after_s)))
         return Swept(forms.offers(found["offers"]), tuple(found["expired"]), tuple(found["jobs"]))
-
-    def act(self, job: str, action: str, reason: str, actor: str) -> JobStatus:
-        """Pause, resume or cancel. Raises NotFound, Conflict."""
-        check_action(action)
-        answer = self._run("act", job, action, in_words(action, reason, actor))
-        if answer is None:
-            raise no_job(job)
-        if answer != "ok":
-            raise conflict(job, action, answer)
-        return self.status(job)
-
-    def retry(self, job: str, which: TaskFilter, reason: str, actor: str) -> tuple[int, tuple[Offer, ...]]:
-        """Reset tasks; reopens an ended job. Raises NotFound, Conflict."""
-        answer = self._run("retry", job, forms.task_filter(which), in_words("retry", reason, actor))
-        if answer is None:
-            raise no_job(job)
-        if answer[0] != "ok":
-            raise conflict(job, "retry", answer[0])
-        return int(answer[1]), forms.offers(json.loads(answer[2]))
 
     def ready(self, job: str) -> tuple[Offer, ...]:
         """All ready tasks of a job that runs, in the order in which they are given out."""
@@ -262,9 +250,10 @@ class RedisLedger:
         self._connection.ask(self._connection.redis.ping)
 
     def hurry(self, patience_s: float) -> None:
-        """From now on ride out an outage for `patience_s` seconds at the most, also in calls that are under way: for a
-        process that was told to end."""
+        """From now on ride out an outage for `patience_s` seconds at the most, all calls together, also those that are
+        under way: for a process that was told to end."""
         self._connection.patience_s = min(patience_s, self._connection.patience_s)
+        self._connection.shared = True
 
     def close(self) -> None:
         """Give the connections back."""

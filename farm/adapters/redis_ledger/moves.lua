@@ -62,19 +62,29 @@ local function move(job, row, state)
   end
 end
 
+-- The least share that another job in the line of this priority had; nil if there is none.
+local function least_share(job)
+  local floor = (100 - number(job, 'priority')) * CLASS
+  local top = redis.call('ZRANGEBYSCORE', LINE, digits(floor), '(' .. digits(floor + CLASS), 'WITHSCORES', 'LIMIT', 0, 2)
+  for i = 1, #top, 2 do
+    if top[i] ~= job.f.order then
+      return tonumber(top[i + 1]) - floor
+    end
+  end
+  return nil
+end
+
 -- A job that comes (back) into the line starts where the others are: it has no claim on the past.
 local function share_from_here(job)
-  local floor = (100 - number(job, 'priority')) * CLASS
-  local least = redis.call(
-    'ZRANGEBYSCORE', LINE, digits(floor), '(' .. digits(floor + CLASS), 'WITHSCORES', 'LIMIT', 0, 1
-  )
-  if least[2] and tonumber(least[2]) - floor > number(job, 'vtime') then
-    put(job, 'vtime', tonumber(least[2]) - floor)
+  local least = least_share(job)
+  if least and least > number(job, 'vtime') then
+    put(job, 'vtime', least)
   end
 end
 
 local function list(job)
   redis.call('ZADD', LINE, merit(job), job.f.order)
+  redis.call('SADD', user_key(job), job.id)
   for _, queue in ipairs(queues_of(job)) do
     if redis.call('EXISTS', key(job.id, 'ready:' .. queue)) == 1 then
       redis.call('ZADD', queue_key(queue), merit(job), job.f.order)
@@ -84,9 +94,16 @@ end
 
 local function unlist(job)
   redis.call('ZREM', LINE, job.f.order)
+  redis.call('SREM', user_key(job), job.id)
   for _, queue in ipairs(queues_of(job)) do
     redis.call('ZREM', queue_key(queue), job.f.order)
   end
+end
+
+-- Work is charged to the user: who has several jobs in the line has a part of a share for each.
+local function charge(job, work)
+  local jobs = math.max(1, redis.call('SCARD', user_key(job)))
+  bump(job, 'vtime', math.floor(work * jobs / tonumber(job.f.weight or 1) + 0.5))
 end
 
 -- The only place where a job changes its state.
@@ -108,7 +125,7 @@ end
 
 local function ready(job, row)
   row.worker, row.fence = nil, nil
-  row.offers = 1
+  row.offers, row.since = 1, now
   move(job, row, 'queued')
   if LISTED[job.f.state] then
     offer(job, row)

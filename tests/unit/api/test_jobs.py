@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
 
+from api.app import create_app
+from farm.domain.forecast import Forecast, GpuEstimate
 from tests.unit.api.conftest import World
 
 Make = Callable[..., dict[str, Any]]
@@ -140,3 +144,70 @@ def test_events_end_with_the_job(client: TestClient, request_of: Make) -> None:
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert "event: job.status" in answer.text
     assert '"status": "canceled"' in answer.text
+
+
+def test_a_job_like_another_is_submitted_with_what_changes_and_where(
+    client: TestClient, request_of: Callable[..., dict[str, Any]], world: World
+) -> None:
+    world.add_model("ab" * 32)
+    first = client.post("/api/v1/jobs", json=request_of()).json()["id"]
+    asked = {"like": first, "set": {"segments.face.prompt": "a smile"}, "frames": "10-19"}
+    made = client.post("/api/v1/jobs", json=asked)
+    assert made.status_code == 202, made.text
+    document = made.json()["document"]
+    assert document["sources"][0]["detailer"]["prompt"] == ""
+    assert [(r["start"], r["end"], r["source"]["detailer"]["prompt"]) for r in document["ranges"]] == [
+        (9, 19, "a smile")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "said"),
+    [
+        ({"like": "nobody"}, 422, "There is no job 'nobody'"),
+        ({"set": {"segments.face.promt": "x"}}, 422, "near it are: prompt"),
+        ({"set": {"model": "x"}, "frames": "1-2"}, 422, "cannot differ between the frames"),
+        ({"sets": {}}, 422, "There is no field `sets`. Did you mean `set`?"),
+        ({"frames": 7}, 422, "`frames` is 7; it must be text"),
+    ],
+)
+def test_a_job_like_another_that_cannot_be_is_refused(
+    client: TestClient, request_of: Callable[..., dict[str, Any]], asked: dict[str, Any], status: int, said: str
+) -> None:
+    first = client.post("/api/v1/jobs", json=request_of()).json()["id"]
+    refused = client.post("/api/v1/jobs:validate", json={"like": first, **asked})
+    assert refused.status_code == status
+    assert said in refused.json()["detail"]
+
+
+def test_a_plan_is_one_json_answer_or_lines_and_refuses_what_a_submission_would(
+    world: World, request_of: Callable[..., dict[str, Any]]
+) -> None:
+    last = Forecast(frames=40, chunks=3, tasks={}, crops={}, gpu=GpuEstimate(basis="none"))
+    app = create_app(world.farm, world.blobs, world.settings, lambda _job, _like: iter([1, 2, 3, last]))
+    with TestClient(app, base_url="http://127.0.0.1:8750", client=("127.0.0.1", 50_000)) as client:
+        asked = request_of()
+        assert client.post("/api/v1/jobs/plan", json=asked).json()["chunks"] == 3
+        lines = client.post("/api/v1/jobs/plan", json=asked, headers={"Accept": "application/x-ndjson"}).text
+        assert [json.loads(line).get("chunk") for line in lines.splitlines()] == [1, 2, 3, None]
+        assert client.post("/api/v1/jobs/plan", json={**asked, "segments": []}).status_code == 422
+        assert client.post("/api/v1/jobs/plan", json={"like": "nobody"}).status_code == 422
+        assert client.get("/api/v1/jobs").json()["items"] == []
+
+
+def test_an_api_without_a_planner_says_how_to_start_one(
+    client: TestClient, request_of: Callable[..., dict[str, Any]]
+) -> None:
+    refused = client.post("/api/v1/jobs/plan", json=request_of())
+    assert refused.status_code == 503
+    assert "farm api" in refused.json()["detail"]
+
+
+def test_a_trace_is_there_for_every_job_and_for_no_other_id(
+    client: TestClient, request_of: Callable[..., dict[str, Any]]
+) -> None:
+    job = client.post("/api/v1/jobs", json=request_of()).json()["id"]
+    assert client.get(f"/api/v1/jobs/{job}/attempts").text == ""
+    assert client.get(f"/api/v1/jobs/{job}/trace").json()["traceEvents"] == []
+    for what in ("attempts", "trace"):
+        assert client.get(f"/api/v1/jobs/nobody/{what}").status_code == 404

@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.cli.conftest import Run
 from tests.unit.client.conftest import KEY, Running
+from tests.unit.domain.test_trace import check_chrome
 
 QUICK = ("--guide-size", 64, "--steps", 2)
 
@@ -218,3 +219,64 @@ def test_help_and_version_need_no_farm(farm: Run) -> None:
     assert "--denoise" in farm("job", "submit", "--help").out
     assert "farm job submit" in farm("job", "submit", "--help").out
     assert farm("version", "--json").json()["detail-farm"]
+
+
+def test_a_job_like_the_last_one_differs_in_what_was_typed(near: Run, done: str, clip: Path, mask: Path) -> None:
+    typed = ("--like", "last", "--mask", f"{mask.stem}={mask}", "--denoise", 0.3, "--set", "priority=80")
+    whole = near("job", "submit", clip, *typed, "--dry-run", "--json").json()["document"]
+    assert whole["sources"][0]["detailer"]["denoise"] == 0.3
+    assert (whole["priority"], whole["ranges"]) == (80, [])
+    part = near("job", "submit", "--like", done, "--set", "prompt=a smile", "--frames", "9-10", "--dry-run", "--json")
+    assert [r["source"]["detailer"]["prompt"] for r in part.json()["document"]["ranges"]] == ["a smile"]
+    refused = near("job", "submit", "--like", done, "--set", "segments.face.promt=x", "--dry-run")
+    assert refused.code == 65
+    assert "near it are: prompt" in refused.err
+
+
+def test_a_plan_tells_what_would_run_and_makes_no_job(near: Run, done: str, clip: Path, mask: Path) -> None:
+    known = near("job", "plan", clip, "--mask", mask, *QUICK)
+    assert known.code == 0, known.err
+    rows = {line.split()[0]: line.split()[1:] for line in known.out.splitlines() if line}
+    assert rows["detail:face"] == ["0", "1", "0", "5"]
+    assert rows["ingest"] == ["0", "2"]
+    assert "GPU time: 0 s" in known.out
+    changed = near("job", "plan", "--like", done, "--set", "prompt=a smile", "--frames", "9-10", "--json").json()
+    assert changed["crops"] == {"face": {"run": 2, "cached": 5}}
+    assert changed["gpu"]["seconds"] > 0
+    assert [job["id"] for job in near("job", "list", "--json").json()] == [done]
+
+
+def test_a_trace_tells_who_did_what_and_is_a_timeline_for_perfetto(near: Run, done: str) -> None:
+    told = near("job", "trace", done)
+    assert "detail:face" in told.out
+    assert "GPU busy" in told.out
+    assert "Every attempt ended well" in told.err
+    chunk = near("job", "trace", "last", "--chunk", 0)
+    assert all(task in chunk.out for task in ("plan.0", "detail.0.0", "paste.0"))
+    drawn = near("job", "trace", done, "--format", "chrome")
+    assert check_chrome(drawn.json())
+    names = {event["args"].get("name") for event in drawn.json()["traceEvents"]}
+    assert {"one", "GPU", "download", "upload", "other tasks"} <= names
+    assert "GPU busy: " in drawn.err
+    assert near("job", "trace", "nobody").code == 65
+
+
+def test_a_job_is_removed_once_it_has_ended(near: Run, done: str, clip: Path, mask: Path) -> None:
+    running = near("job", "submit", clip, "--mask", mask, "--prompt", "more").out.strip()
+    refused = near("job", "delete", running, "--yes")
+    assert refused.code == 65
+    assert "Cancel it first" in refused.err
+    assert near("job", "delete", done, "--yes", "--json").json() == {"deleted": done}
+    assert near("job", "get", done).code == 65
+    assert near("job", "delete", done, "--yes").code == 65
+
+
+def test_an_age_is_a_number_and_a_unit(farm: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FARM_REDIS_URL", "redis://127.0.0.1:9")
+    monkeypatch.setenv("FARM_STORE", f"file://{tmp_path}/store")
+    wrong = farm("gc", "--older-than", "a month")
+    assert wrong.code == 64
+    assert "30d" in wrong.err
+    nothing = farm("gc", "--dry-run", "--older-than", "30d", "--json")
+    assert nothing.code == 0, nothing.err
+    assert nothing.json()["objects"] == {}

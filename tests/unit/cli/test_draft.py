@@ -2,7 +2,7 @@ from pathlib import PurePath
 
 import pytest
 
-from farm.cli.draft import BadAssignment, Draft, add_segments, addressed, assign, named, rooted
+from farm.cli.draft import Draft, add_segments, addressed, assign, named, rooted
 from farm.errors import Rejected
 
 
@@ -63,7 +63,7 @@ def test_set_reaches_the_detailer_one_segment_the_input_and_the_job() -> None:
     ],
 )
 def test_set_refuses_what_it_does_not_know(text: str, said: str) -> None:
-    with pytest.raises(BadAssignment, match=said):
+    with pytest.raises(Rejected, match=said):
         assign(job(), text)
 
 
@@ -87,6 +87,16 @@ def test_control_pictures_are_handed_in_with_their_segment() -> None:
     request = addressed(rooted(draft, PurePath("/shots")), media, model)
     assert [net.image for net in request.segments[0].controlnets] == ["upload:face, image:/shots/depth", None]
     assert request.segments[0].conditionings[0].mask == "upload:face, mask:/shots/hat.png"
+
+
+def test_models_of_controlnets_and_embeddings_are_handed_in_too() -> None:
+    draft = job(embeddings={"style": "style.safetensors"})
+    draft["segments"][0]["controlnets"] = [{"model": "nets/canny", "preprocessor": "canny"}]
+    draft["segments"][0]["image_prompts"] = [{"model": "adapter", "image": "face.png"}]
+    request = addressed(draft, media, lambda name: f"<{name}>")
+    assert request.embeddings == {"style": "<style.safetensors>"}
+    assert request.segments[0].controlnets[0].model == "<nets/canny>"
+    assert request.segments[0].image_prompts[0].model == "<adapter>"
 
 
 def test_everything_that_is_drawn_with_is_handed_in() -> None:

@@ -24,8 +24,10 @@ from farm.ports import Offer
 from farm.service.farm import Farm
 from farm.settings import Settings
 from workers.context import Tools
+from workers.forecast import Forecaster
 from workers.gpu.fake import FakeEngine
-from workers.runner import Pace, Runner
+from workers.heartbeat import Pace
+from workers.runner import Runner
 
 KEY = "tests:a-key-of-the-tests"
 
@@ -48,8 +50,9 @@ class Running:
         self._runner = Runner("one", self.farm, tools, ("cpu", "gpu.0"), Pace(claim_slice=0.0))
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        foresee = Forecaster(self.farm, self.blobs, folder / "cache", settings.max_pixels)
         config = uvicorn.Config(
-            create_app(self.farm, self.blobs, settings), log_level="error", lifespan="off", ws="none"
+            create_app(self.farm, self.blobs, settings, foresee), log_level="error", lifespan="off", ws="none"
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)

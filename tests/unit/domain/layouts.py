@@ -19,6 +19,8 @@ from farm.domain.detailer import JobType
 from farm.domain.job import Job, Source
 from farm.domain.plan import Crop, DetailTask, PatchRef, PlannedFrame
 from farm.domain.planning import Planned, plan_chunk, size_rule
+from farm.domain.ranges import layers, piece_at
+from farm.domain.sight import Sight
 from tests.jobs import job, source
 from workers.gpu.batch import Batch
 from workers.gpu.fake import FakeEngine
@@ -54,7 +56,8 @@ class Layout:
         frames = [
             PlannedFrame(position=i, number=i + 1, name=f"{i}.png", digest=f"frame {i}") for i in range(self.count)
         ]
-        return plan_chunk(self.job, self.chunk, frames, self.found)
+        over = [Sight(self.found) for _ in layers(self.job, self.chunk)[1:]]
+        return plan_chunk(self.job, self.chunk, frames, self.found, over=over)
 
 
 def original(layout: Layout) -> list[Pixels]:
@@ -103,12 +106,19 @@ def _original_segment(layout: Layout, part: Source, index: int, canvas: list[Pix
     inputs = {f: _input(layout, part, index, f, seg, canvas) for f, seg in rows.items() if moving or seg.mask.any()}
     batches = [inputs] if moving else [{f: crop} for f, crop in inputs.items()]
     for batch in batches:
-        for f, pixels in zip(batch, _detail(layout.job, part, list(batch.values())), strict=True):
-            mask = feather(rows[f].mask, part.detailer.feather)
+        there = _at(layout.job, part, next(iter(batch)))
+        for f, pixels in zip(batch, _detail(layout.job, there, list(batch.values())), strict=True):
+            mask = feather(rows[f].mask, there.detailer.feather)
             canvas[f] = paste(canvas[f], Patch(pixels, mask, rows[f].crop_region))
 
 
+def _at(of: Job, part: Source, frame: int) -> Source:
+    """The source as it is at a frame, all overrides having acted."""
+    return of.source(part.name, piece_at(of, part.name, frame, len(of.ranges)))
+
+
 def _input(layout: Layout, part: Source, index: int, frame: int, seg: Seg, canvas: list[Pixels]) -> CropInput:
+    part = _at(layout.job, part, frame)
     detailer, moving = part.detailer, layout.job.type is JobType.ANIMATEDIFF
     size = sampling_size((seg.crop_region.width, seg.crop_region.height), seg.bbox_size, size_rule(detailer))
     assert size is not None
@@ -122,7 +132,7 @@ def _input(layout: Layout, part: Source, index: int, frame: int, seg: Seg, canva
 
 
 def _run(layout: Layout, planned: Planned, task: DetailTask, patches: Mapping[PatchRef, Pixels]) -> list[Pixels]:
-    part, moving = layout.job.source(task.source), layout.job.type is JobType.ANIMATEDIFF
+    part, moving = layout.job.source(task.source, task.piece), layout.job.type is JobType.ANIMATEDIFF
     inputs = []
     for crop in task.crops:
         below = [_patch(layout.job, planned, ref, patches) for ref in crop.under]
@@ -140,7 +150,7 @@ def _detail(of: Job, part: Source, inputs: list[CropInput]) -> list[Pixels]:
 def _patch(of: Job, planned: Planned, ref: PatchRef, patches: Mapping[PatchRef, Pixels]) -> Patch:
     task = planned.plan.task(ref.task)
     crop: Crop = task.crops[ref.crop]
-    mask = feather(planned.masks[crop.mask], of.source(task.source).detailer.feather)
+    mask = feather(planned.masks[crop.mask], of.source(task.source, task.piece).detailer.feather)
     return Patch(patches[ref], mask, Box(*crop.region))
 
 

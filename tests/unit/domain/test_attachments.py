@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from farm.domain.attachments import Lookup, Packages, attached
 from farm.domain.control import Canny, ControlRequest, NoPreprocessor, PluginPreprocessor
 from farm.domain.hooks import DenoiseSchedule, HookFacts, PluginHook
-from farm.domain.job import SegmentRequest, Source
+from farm.domain.job import Source
 from farm.domain.media import Media
 from farm.domain.model import ModelRef
+from farm.domain.segment_request import SegmentRequest
 from farm.errors import NotFound, Rejected
 from tests.jobs import media, source
 

@@ -70,5 +70,14 @@ def test_a_schedule_without_end_is_refused() -> None:
         _check(steps=10_000, denoise=0.0001)
 
 
+def test_key_frames_are_reckoned_with() -> None:
+    frames = {"denoise": [[1, 0.5], [100, 0.0001]]}
+    with pytest.raises(TooManySteps):
+        _check(steps=200, keyframes=frames)
+    _check(steps=20, keyframes=frames)
+    with pytest.raises(LevelsRepeat):
+        _check(sampler_name="dpmpp_2m", scheduler="simple", steps=20, keyframes=frames)
+
+
 def test_the_names_are_those_of_samplers() -> None:
     assert set(SAMPLERS) >= DIVIDES_BY_STEPS | LEAVES_THE_LAST_STEP

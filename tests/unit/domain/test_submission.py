@@ -52,7 +52,7 @@ def _model(name: str, kind: ModelKind | None = None) -> ModelRef:
     return ModelRef(name=name, hash="0" * 64, has_motion=True, recommended={"cfg": 1.0, "prompt": "sharp"})
 
 
-def _complete(**request: Any) -> Job:  # noqa: ANN401 - fields of JobRequest
+def completed(**request: Any) -> Job:  # noqa: ANN401 - fields of JobRequest
     values: dict[str, Any] = {"input": {"uri": "clip"}, "segments": [{"name": "head", "mask": "head"}]}
     registry = Registry(media=MEDIA.__getitem__, model=_model, segs=lambda _media: DOCUMENT)
     asked = JobRequest.model_validate(values | request)
@@ -99,21 +99,21 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("request_", "says"), REFUSED, ids=[says[:40] for _, says in REFUSED])
 def test_refused_at_submit_with_what_was_seen_and_what_to_change(request_: dict[str, Any], says: str) -> None:
     with pytest.raises(Rejected, match=says):
-        _complete(**request_)
+        completed(**request_)
 
 
 OUT_OF_RANGE: list[Callable[[], Job]] = [
-    lambda: _complete(**_with(denoise=0)),
-    lambda: _complete(**_with(denoise=1.5)),
-    lambda: _complete(**_with(steps=0)),
-    lambda: _complete(**_with(cfg=101)),
-    lambda: _complete(**_with(guide_size=10)),
-    lambda: _complete(**_with(denose=0.5)),
-    lambda: _complete(batch_size=0),
-    lambda: _complete(segments=[]),
-    lambda: _complete(segments=[{"name": "a", "mask": "head"}, {"name": "a", "mask": "one"}]),
-    lambda: _complete(segments=[{"name": "a", "mask": "head", "segs": "segs"}]),
-    lambda: _complete(segments=[{"name": "../a", "mask": "head"}]),
+    lambda: completed(**_with(denoise=0)),
+    lambda: completed(**_with(denoise=1.5)),
+    lambda: completed(**_with(steps=0)),
+    lambda: completed(**_with(cfg=101)),
+    lambda: completed(**_with(guide_size=10)),
+    lambda: completed(**_with(denose=0.5)),
+    lambda: completed(batch_size=0),
+    lambda: completed(segments=[]),
+    lambda: completed(segments=[{"name": "a", "mask": "head"}, {"name": "a", "mask": "one"}]),
+    lambda: completed(segments=[{"name": "a", "mask": "head", "segs": "segs"}]),
+    lambda: completed(segments=[{"name": "../a", "mask": "head"}]),
 ]
 
 
@@ -124,7 +124,7 @@ def test_numbers_out_of_range_and_unknown_names_are_refused(asked: Callable[[], 
 
 
 def test_what_a_segment_sets_wins_over_the_job_and_the_job_over_the_node() -> None:
-    job = _complete(
+    job = completed(
         detailer={"steps": 12, "denoise": 0.3},
         segments=[{"name": "a", "mask": "head", "denoise": 0.6}, {"name": "b", "mask": "one"}],
     )
@@ -132,7 +132,7 @@ def test_what_a_segment_sets_wins_over_the_job_and_the_job_over_the_node() -> No
 
 
 def test_what_lies_over_the_model_is_the_segments_own_or_else_the_jobs() -> None:
-    job = _complete(
+    job = completed(
         detailer={"loras": ["detail:0.5"], "clip_skip": -2},
         segments=[{"name": "a", "mask": "head", "loras": []}, {"name": "b", "mask": "one"}],
     )
@@ -141,17 +141,17 @@ def test_what_lies_over_the_model_is_the_segments_own_or_else_the_jobs() -> None
 
 
 def test_noise_mask_feather_has_each_nodes_own_default() -> None:
-    assert _complete().sources[0].detailer.noise_mask_feather == 20
-    assert _complete(type="animatediff").sources[0].detailer.noise_mask_feather == 0
-    asked = _complete(type="animatediff", **_with(noise_mask_feather=7))
+    assert completed().sources[0].detailer.noise_mask_feather == 20
+    assert completed(type="animatediff").sources[0].detailer.noise_mask_feather == 0
+    asked = completed(type="animatediff", **_with(noise_mask_feather=7))
     assert asked.sources[0].detailer.noise_mask_feather == 7
 
 
 def test_chunks_default_to_sixteen_frames_and_to_four_strides() -> None:
-    assert _complete().chunk == 16
-    assert _complete(type="animatediff").chunk == 48
-    assert _complete(type="animatediff", **_with(context_length=8, context_overlap=3)).chunk == 50
-    assert _complete(type="animatediff", chunk=60).chunk == 60
+    assert completed().chunk == 16
+    assert completed(type="animatediff").chunk == 48
+    assert completed(type="animatediff", **_with(context_length=8, context_overlap=3)).chunk == 50
+    assert completed(type="animatediff", chunk=60).chunk == 60
 
 
 def test_a_range_is_given_by_frame_numbers_also_where_numbers_have_gaps() -> None:
@@ -167,38 +167,38 @@ def test_masks_belong_to_the_clip_the_range_or_all_frames() -> None:
 
 
 def test_a_mask_for_the_range_alone_is_accepted() -> None:
-    assert _complete(input={"uri": "clip", "frames": "60-91"}, **_mask("range")).start == 59
+    assert completed(input={"uri": "clip", "frames": "60-91"}, **_mask("range")).start == 59
 
 
 def test_who_names_no_model_gets_what_the_farms_own_recommends_where_nothing_was_set() -> None:
-    detailer = _complete(**_with(steps=7)).sources[0].detailer
+    detailer = completed(**_with(steps=7)).sources[0].detailer
     assert (detailer.cfg, detailer.prompt, detailer.steps, detailer.denoise) == (1.0, "sharp", 7, 0.5)
-    assert _complete(**_with(cfg=3)).sources[0].detailer.cfg == 3
+    assert completed(**_with(cfg=3)).sources[0].detailer.cfg == 3
 
 
 def test_who_names_a_model_gets_the_nodes_numbers_and_is_told_what_it_recommends() -> None:
-    job = _complete(model="demo")
+    job = completed(model="demo")
     assert job.sources[0].detailer.cfg == 8.0
     assert job.warnings == ("Model 'demo' recommends cfg 1.0; this job differs in cfg.",)
 
 
 def test_a_job_is_offered_to_the_least_gpu_that_holds_it() -> None:
-    assert [_complete(vram_gb=need).gpu_queue for need in (0, 7, 8, 20, 80)] == [
+    assert [completed(vram_gb=need).gpu_queue for need in (0, 7, 8, 20, 80)] == [
         "gpu.0", "gpu.8", "gpu.8", "gpu.24", "gpu.80"
     ]  # fmt: skip
     with pytest.raises(Rejected, match="the largest class of GPU is 80"):
-        _complete(vram_gb=81)
+        completed(vram_gb=81)
 
 
 def test_a_negative_prompt_without_guidance_is_warned_of() -> None:
-    assert "no effect at cfg 1" in _complete(**_with(negative="blurry", cfg=1)).warnings[-1]
-    guided = _complete(**_with(negative="blurry", keyframes={"cfg": [[1, 1], [9, 3]]}))
+    assert "no effect at cfg 1" in completed(**_with(negative="blurry", cfg=1)).warnings[-1]
+    guided = completed(**_with(negative="blurry", keyframes={"cfg": [[1, 1], [9, 3]]}))
     assert not any("no effect at cfg 1" in text for text in guided.warnings)
 
 
 def test_where_follow_does_nothing_the_job_says_so() -> None:
     def warned(**request: object) -> bool:
-        return any("`follow` does nothing" in text for text in _complete(detailer={"follow": True}, **request).warnings)
+        return any("`follow` does nothing" in text for text in completed(detailer={"follow": True}, **request).warnings)
 
     one = [{"name": "head", "mask": "one"}]
     assert warned(type="mask")

@@ -137,6 +137,10 @@ def test_no_global_lot_is_drawn() -> None:
         ("[ASC] [CONCAT] one", r"\[CONCAT\] in a text"),
         ("[LAB] [a] one [a] two", "label 'a' twice"),
         ("[LAB] one", "no label"),
+        ("{" * 5000 + "a" + "}" * 5000, "5000 choices .* inside each other. At most 100 are read"),
+        ("{" * 101, "101 choices"),
+        ("{" + "9" * 400 + "::a|b}", "weight of ten digits or more"),
+        ("one [SEP:99999999999999999999] two", "has the seed 99999999999999999999. Choose one of at most"),
     ],
 )
 def test_what_would_be_drawn_as_plain_text_is_refused(wildcard: str, says: str) -> None:

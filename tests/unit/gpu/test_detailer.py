@@ -158,8 +158,14 @@ def test_an_unknown_sampler_is_refused(engine: Engine) -> None:
 
 
 def test_values_that_are_not_numbers_are_refused(engine: Engine) -> None:
-    with pytest.raises(NotNumbers, match="FARM_DTYPE=fp32"):
+    with pytest.raises(NotNumbers, match=r"while sampling, computed in float32. Set another .* smaller weights"):
         _patches(engine, _crops(1), prompt="(sharp:1e30)", denoise=1)
+
+
+def test_values_that_half_precision_cannot_hold_are_refused_with_the_way_out() -> None:
+    half = open_engine("diffusers", device="cpu", dtype="fp16")
+    with pytest.raises(NotNumbers, match=r"while sampling, computed in float16. Run the worker with FARM_DTYPE=fp32"):
+        _patches(half, _crops(1), prompt="(sharp:1e6)", denoise=1)
 
 
 @pytest.mark.parametrize("job_type", JobType)

@@ -10,7 +10,8 @@ import pytest
 from annotated_types import Ge, Gt, Le
 
 from farm.domain.detailer import Detailer, JobType, merged
-from farm.domain.job import JobRequest, SegmentRequest
+from farm.domain.job import JobRequest
+from farm.domain.segment_request import SegmentRequest
 from tests.unit.gpu.parameters import CLIP, HELD, MASK
 
 TESTS = ("test_parameters_regions", "test_parameters_sampling", "test_parameters_models")
@@ -27,18 +28,29 @@ ELSEWHERE = {
         HERE.parents[1] / "e2e" / "test_outputs.py",
         "test_the_segments_that_a_job_found_can_be_given_back_and_give_the_same_frames",
     ),
+    "keyframes": (
+        HERE.parents[1] / "e2e" / "test_keyframes.py",
+        "test_frames_of_one_value_are_those_of_a_job_with_that_value",
+    ),
+    "motion": (HERE / "test_motion.py", "test_versions_paint_differently"),
+    "motion_loras": (HERE / "test_motion_lora.py", "test_a_motion_lora_adds_its_share_to_the_weights"),
+}
+"""Parameters with more to them than one rule, and a test of each that holds them, for both nodes."""
+WINDOWS = HERE / "test_windows.py"
+ELSEWHERE_OF_CLIPS = {
     "follow": (
         HERE.parents[1] / "e2e" / "test_follow.py",
         "test_crops_keep_their_size_hold_their_targets_and_move_calmly",
     ),
-    "keyframes": (
-        HERE.parents[1] / "e2e" / "test_keyframes.py",
-        "test_in_any_order_the_frames_are_those_of_the_reference",
+    "context_schedule": (
+        WINDOWS,
+        "test_uniform_windows_begin_with_the_static_ones_and_are_then_shifted_by_the_steps_reversed_bits",
     ),
+    "context_stride": (WINDOWS, "test_distances_double_as_often_as_the_stride_and_the_clip_allow"),
+    "closed_loop": (WINDOWS, "test_only_a_closed_loop_shows_the_last_frame_next_to_the_first"),
 }
-"""Parameters that stand in a segment or go beyond the nodes, with the tests that hold them for both nodes."""
 NOT_OF_THE_NODES = {"name", "type", "input", "segments", "detailer"} | {
-    *("chunk", "batch_limit", "outputs", "priority", "vram_gb", "max_attempts")
+    *("overrides", "chunk", "batch_limit", "outputs", "priority", "vram_gb", "max_attempts")
 }
 """Of a job: what it is about, and how the farm goes about it."""
 PARAMETERS = {*Detailer.model_fields, *JobRequest.model_fields, *SegmentRequest.model_fields} - NOT_OF_THE_NODES
@@ -72,8 +84,9 @@ OF_CLIP = {"noise_mask_feather": (0, 0, 100)}
 def test_a_parameter_has_a_test_of_its_own_for_each_node(node: JobType, parameter: str) -> None:
     for module in TESTS:
         import_module(f"tests.unit.gpu.{module}")
-    if parameter in ELSEWHERE:
-        file, name = ELSEWHERE[parameter]
+    elsewhere = ELSEWHERE | (ELSEWHERE_OF_CLIPS if node is CLIP else {})
+    if parameter in elsewhere:
+        file, name = elsewhere[parameter]
         assert f"\ndef {name}(" in file.read_text()
     else:
         assert HELD[node].get(parameter), f"write a test for {parameter!r} and say so with @holds"
@@ -81,7 +94,7 @@ def test_a_parameter_has_a_test_of_its_own_for_each_node(node: JobType, paramete
 
 def test_no_test_holds_what_is_no_parameter() -> None:
     held = {name for names in HELD.values() for name in names}
-    assert held | set(ELSEWHERE) <= PARAMETERS
+    assert held | set(ELSEWHERE) | set(ELSEWHERE_OF_CLIPS) <= PARAMETERS
 
 
 def _range(name: str) -> tuple[Any, Any]:

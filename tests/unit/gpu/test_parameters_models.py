@@ -185,8 +185,10 @@ def test_context_fuse_weighs_the_frames_that_windows_share_and_no_others() -> No
 
 
 @holds("context_length", "context_overlap", "context_fuse", of=[MASK])
+@holds("context_schedule", "context_stride", "closed_loop", of=[MASK])
 def test_mask_jobs_have_no_windows(node: NodeAtWork) -> None:
     plain = node.paint(MASK, ONE, frames=3)
-    other = node.paint(MASK, ONE, frames=3, context_length=2, context_overlap=1, context_fuse="flat")
+    windows = {"context_length": 2, "context_overlap": 1, "context_fuse": "flat", "context_stride": 2}
+    other = node.paint(MASK, ONE, frames=3, context_schedule="looped_uniform", closed_loop=True, **windows)  # type: ignore[arg-type]  # of Detailer
     assert [len(call.x) for call in plain.calls] == [len(call.x) for call in other.calls]
     assert np.array_equal(plain.frames, other.frames)

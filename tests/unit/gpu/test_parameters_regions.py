@@ -129,11 +129,12 @@ def test_each_part_of_the_mask_is_a_segment_and_nothing_else_is_repainted(kind: 
     assert len(_regions(kind, mask)) == 2
 
 
-@holds("mask", of=[MASK])
+@holds("mask", "follow", of=[MASK])
 def test_a_mask_jobs_frame_has_its_own_masks_segments() -> None:
     boxes = (MIDDLE, (2, 2, 14, 14))
-    plan = planned(MASK, [marked(box) for box in boxes], frames=2, crop_factor=1).plan
-    assert sorted((crop.frame, crop.region) for task in plan.tasks for crop in task.crops) == [*enumerate(boxes)]
+    for follow in (False, True):
+        plan = planned(MASK, [marked(box) for box in boxes], frames=2, crop_factor=1, follow=follow).plan
+        assert sorted((crop.frame, crop.region) for task in plan.tasks for crop in task.crops) == [*enumerate(boxes)]
 
 
 @holds("mask", of=[CLIP])

@@ -17,7 +17,7 @@ DIAGONAL = list(zip(SAMPLERS, islice(cycle(SCHEDULERS), len(SAMPLERS)), strict=T
 def test_a_crop_is_sampled_to_numbers_the_same_twice_over_and_alone_as_in_a_batch(
     number: int, names: tuple[str, str]
 ) -> None:
-    found = check(Cell(*names, denoise=1.0 if number % 4 < 2 else 0.5, masked=number % 2 == 0, crops=3))
+    found = check(Cell(*names, denoise=1.0 if number % 4 < 2 else 0.5, masked=number % 2 == 0, crops=3, network="unet"))
     assert (found.fault, found.refusal) == ("", "")
 
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from farm.errors import OutOfMemory
-from tests.unit.gpu.demo import demo_model
+from tests.unit.gpu.demo import FOLDER, demo_model
 from workers.gpu import vae
 from workers.gpu.faults import NotNumbers
+from workers.gpu.parts import read_vae
 from workers.gpu.pictures import Pictures
 from workers.gpu.vae import Codec
 
@@ -125,5 +126,29 @@ def test_prepared_pictures_are_encoded_to_the_same_bits(codec: Codec) -> None:
 
 
 def test_values_that_are_not_numbers_are_named() -> None:
-    with pytest.raises(NotNumbers, match=r"decoding.*float32.*FARM_DTYPE"):
+    with pytest.raises(NotNumbers, match=r"decoding, computed in float32. Set another .*farm model verify"):
         demo_model().codec.decode(torch.full((1, 32, 4, 4), float("nan")))
+
+
+@pytest.fixture
+def half() -> vae.Codec:
+    """The embedded model's VAE in a precision that ends at 65,504."""
+    codec = vae.Codec(read_vae(FOLDER / "vae"), torch.device("cpu"), torch.bfloat16)
+    codec._vae.to(torch.float16)
+    codec._dtype = torch.float16
+    return codec
+
+
+def test_what_half_precision_cannot_hold_is_computed_again_in_float32_and_only_that(half: vae.Codec) -> None:
+    whole = demo_model().codec
+    small = whole.encode(PICTURES[:1])
+    before = half.decode(small)[0]
+    large = small * 1e5
+    assert not torch.isfinite(half._decoded(large)).all()
+    assert np.allclose(half.decode(large)[0], whole.decode(large)[0], atol=0.02)
+    assert np.array_equal(half.decode(small)[0], before)
+
+
+def test_where_float32_does_not_help_either_it_is_said(half: vae.Codec) -> None:
+    with pytest.raises(NotNumbers, match=r"decoding, computed in float16 and again in float32. Set another"):
+        half.decode(torch.full((1, 32, 4, 4), float("nan")))

@@ -21,10 +21,10 @@ def demo_unet() -> Any:  # noqa: ANN401  diffusers is untyped
     return kind.from_pretrained(FOLDER / "unet", local_files_only=True)
 
 
-def control_net(seed: int = 0, scale: float = 0.3) -> Any:  # noqa: ANN401  diffusers is untyped
-    """A ControlNet for the embedded model, whose way out is not 0 as in one that was never trained."""
+def control_net(seed: int = 0, scale: float = 0.3, unet: Any = None) -> Any:  # noqa: ANN401  diffusers is untyped
+    """A ControlNet for a UNet, or the embedded model's, whose way out is not 0 as in one that was never trained."""
     kind: Any = ControlNetModel
-    net = kind.from_unet(demo_unet(), conditioning_embedding_out_channels=(4, 8, 8, 16))
+    net = kind.from_unet(demo_unet() if unet is None else unet, conditioning_embedding_out_channels=(4, 8, 8, 16))
     generator = torch.Generator().manual_seed(seed)
     for layer in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
         for weights in layer.parameters():

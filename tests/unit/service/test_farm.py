@@ -47,6 +47,8 @@ class World:
         ref = ModelRef(name="demo", hash="0" * 64, has_motion=True)
         self.blobs.put("models/names/demo.json", ref.model_dump_json().encode())
         self.ran: list[str] = []
+        self.details = 2
+        """Detail tasks of each chunk."""
 
     def request(self, job_type: str = "mask", **changes: object) -> JobRequest:
         uri = "upload:{}000000000000".format
@@ -79,7 +81,7 @@ class World:
         feeds = (f"patched.{lease.chunk}",)
         return [
             NewTask(f"detail.{lease.chunk}.{i}", "detail", "gpu.0", lease.chunk, "detail:head", f"k{i}", feeds=feeds)
-            for i in range(2)
+            for i in range(self.details)
         ]
 
     def _frames(self, lease: Lease) -> int:

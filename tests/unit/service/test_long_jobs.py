@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,10 @@ from farm.domain.state import JobState
 from farm.ports import Lease, NewTask, TaskFilter
 from farm.service.advance import window_for
 from farm.service.groups import group_at, numbers
+from farm.service.skeleton import SEGMENTS, spans
 from tests.unit.service.test_farm import World
+from workers.context import Task, Tools
+from workers.steps.scan import scan
 
 
 class Counted:
@@ -46,34 +50,43 @@ class LongWorld(World):
         self.most_rows = 0
 
     def _found(self, lease: Lease) -> list[NewTask]:
+        if lease.kind == "scan":
+            return list(self.after_scan(lease))
         self.most_rows = max(self.most_rows, len(self.ledger.tasks(lease.job, TaskFilter(), limit=100_000)))
         return super()._found(lease)
 
     def _frames(self, lease: Lease) -> int:
-        if lease.kind != "paste":
-            return 0
-        return min(16, self.frames - lease.chunk * 16)
+        job = self.farm.document(lease.job)
+        return spans(job).frames(lease.chunk) if lease.kind == "paste" else 0
+
+    def after_scan(self, lease: Lease) -> tuple[NewTask, ...]:
+        """What the real step adds, given that the masks were looked at before."""
+        job = self.farm.document(lease.job)
+        if lease.task == SEGMENTS:
+            return ()
+        number = int(lease.task.split(".")[1])
+        self.blobs.put(keys.scan(job.id, number), b"looked at")
+        tools = Tools(self.blobs, Path("cache"), lambda: pytest.fail("no engine"), 10**6)
+        return scan(Task(job, lease.task, "scan", -1, lambda *_: None, lambda _: {}), tools).tasks
 
 
-def cost_per_chunk(frames: int) -> tuple[float, float, int]:
-    """Questions to the ledger per chunk while a job advances, things named in them, and rows at the most."""
-    world = LongWorld(frames)
+def test_a_chunk_costs_the_same_all_through_a_job() -> None:
+    world = LongWorld(104 * 16)
     counted = Counted(world.ledger)
     world.farm.ledger = counted
     job = world.submit()
+    seen = []
+    for chunks in (24, 64, 104):
+        while world.farm.status(job).chunks_done < chunks:
+            world.run(most=1)
+        seen.append((counted.calls.total(), counted.size, world.most_rows))
     world.run()
-    status = world.farm.status(job)
-    assert status.state is JobState.COMPLETED
+    assert world.farm.status(job).state is JobState.COMPLETED
     assert max(Counter(world.ran).values()) == 1, "no read is run again because its row was dropped too early"
-    chunks = status.facts.chunks
-    return counted.calls.total() / chunks, counted.size / chunks, world.most_rows
-
-
-def test_a_chunk_costs_the_same_in_a_long_job() -> None:
-    short, long = cost_per_chunk(160 * 16), cost_per_chunk(480 * 16)
-    assert long[0] <= 1.05 * short[0]
-    assert long[1] <= 1.05 * short[1]
-    assert long[2] == short[2], "the ledger holds a window of chunks and what they read"
+    early, late = ([after - before for before, after in zip(*pair, strict=True)] for pair in (seen[:2], seen[1:]))
+    assert late[0] <= 1.05 * early[0], "questions to the ledger"
+    assert late[1] <= 1.05 * early[1], "things named in them"
+    assert late[2] == 0, "rows that the ledger holds at the most"
 
 
 @pytest.mark.parametrize("job_type", ["mask", "animatediff"])
@@ -91,6 +104,16 @@ def test_scans_and_their_reads_are_few_at_a_time(frames: int) -> None:
     job = world.submit("animatediff")
     scans = [task.id for task in world.ledger.tasks(job, TaskFilter(layer="scan"), limit=1000)]
     assert len(scans) == min(8, -(-frames // 512)) + 1
+
+
+def test_every_scan_comes_in_its_turn_and_once() -> None:
+    world = LongWorld(512 * 20 + 7)
+    world.submit("animatediff", segments=[{"name": "head", "mask": "upload:one000000000000"}])
+    world.run(most=80)
+    scans = [task for task in world.ran if task.startswith("scan.")]
+    assert sorted(scans, key=lambda task: int(task.split(".")[1])) == [f"scan.{number}" for number in range(21)]
+    assert world.ran.index(SEGMENTS) > max(world.ran.index(task) for task in scans)
+    assert max(Counter(world.ran).values()) == 1
 
 
 def test_a_recovered_job_goes_on_behind_any_number_of_finished_chunks() -> None:

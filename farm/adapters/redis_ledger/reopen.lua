@@ -1,0 +1,56 @@
+-- ARGV: job, chunks as JSON [[chunk, frames, frames before it], ...], last one first, the decision in words.
+-- Forgets all that is known of these chunks: whoever advances the job adds their tasks again.
+-- Returns ok, or the state that does not allow it, or nil.
+
+local job = open_job(ARGV[3])
+if not job then
+  return false
+end
+if job.f.state == 'cancel-requested' then
+  return job.f.state
+end
+
+-- Take back what was counted of a chunk; what follows it counts again when it is done.
+local function uncount(chunk, frames, before)
+  local known = tonumber(redis.call('HGET', key(job.id, 'frames'), chunk) or 0)
+  local rest = 0
+  if not is_done(job, chunk) then
+    frames = known
+  else
+    redis.call('SETBIT', key(job.id, 'done'), chunk, 0)
+    job.chunks[chunk] = false
+    bump(job, 'chunks_done', -1)
+    rest = known - frames
+    if chunk < number(job, 'next_chunk') then
+      rest = number(job, 'frames_contiguous') - before - frames
+      put(job, 'frames_contiguous', before)
+      put(job, 'next_chunk', chunk)
+    end
+  end
+  bump(job, 'frames_done', -frames)
+  if rest > 0 then
+    redis.call('HINCRBY', key(job.id, 'frames'), chunk + 1, rest)
+  end
+  redis.call('HDEL', key(job.id, 'frames'), chunk)
+end
+
+open_again(job)
+for _, given in ipairs(cjson.decode(ARGV[4])) do
+  local chunk = given[1]
+  local names = redis.call('HGET', key(job.id, 'chunks'), chunk) or ''
+  for name in string.gmatch(names, '%S+') do
+    local row = row_of(job, name)
+    if row then
+      remove(job, row)
+    end
+  end
+  redis.call('HDEL', key(job.id, 'chunks'), chunk)
+  uncount(chunk, given[2], given[3])
+  bump(job, 'chunks_failed', -redis.call('SREM', key(job.id, 'failed'), chunk))
+  unname_chunk(job, 'eaten', chunk)
+  name_chunk(job, 'reopened', chunk)
+end
+put(job, 'activity', ARGV[5])
+settle(job)
+flush()
+return 'ok'

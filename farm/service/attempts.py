@@ -1,0 +1,117 @@
+"""Every attempt at a job's tasks, kept where it survives: in the store, a small object per chunk.
+
+The ledger has the attempts of chunks in flight only, a bounded number; before a chunk's rows are dropped they are
+written down. What is left when the job ends (its own tasks, failed chunks) is written then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from farm.domain import keys
+from farm.domain.forecast import Sample
+from farm.domain.trace import Attempt
+from farm.errors import NotFound
+from farm.ports import Blobs, Ledger, TaskFilter, TaskStatus
+from farm.service.documents import compact
+
+PAGE = 500
+"""Rows that are read from the ledger, or written to one object, at once."""
+DETAIL_NAMES = 64
+"""Detail tasks of a chunk that are asked for at once."""
+
+
+def keep_chunks(job: str, chunks: Sequence[int], ledger: Ledger, blobs: Blobs) -> None:
+    """Write down the attempts at the tasks of these chunks, if the ledger still has them."""
+    if not chunks:
+        return
+    plans = tuple(f"plan.{chunk}" for chunk in chunks)
+    for row in ledger.tasks(job, TaskFilter(tasks=plans), limit=len(plans)):
+        rows = _rows(job, row.chunk, ledger)
+        _write(job, f"{row.chunk:06d}", rows, blobs)
+
+
+def keep_tasks(job: str, name: str, tasks: Sequence[str], ledger: Ledger, blobs: Blobs) -> None:
+    """Write down the attempts at those of these tasks that the ledger still has; `name` is the object's."""
+    if tasks:
+        _write(job, name, ledger.tasks(job, TaskFilter(tasks=tuple(tasks)), limit=len(tasks)), blobs)
+
+
+def keep_rest(job: str, ledger: Ledger, blobs: Blobs) -> None:
+    """Write down the attempts at all tasks that the ledger has of a job."""
+    for number, page in enumerate(_pages(job, ledger)):
+        _write(job, f"end-{number:04d}", page, blobs)
+
+
+def attempts_of(job: str, ledger: Ledger, blobs: Blobs) -> Iterator[Attempt]:
+    """All attempts at a job's tasks that have ended, from store and ledger, each once; chunk by chunk.
+
+    Attempts of chunks in flight are lost with the ledger; all others are not.
+    """
+    told: set[tuple[str, str, str, int]] = set()
+    for attempt in _everywhere(job, ledger, blobs):
+        # The ledger's clock in milliseconds, however it came here.
+        mark = (attempt.task, attempt.worker, attempt.outcome, round(attempt.started * 1000))
+        if mark not in told:
+            told.add(mark)
+            yield _timed(attempt, blobs)
+
+
+def _everywhere(job: str, ledger: Ledger, blobs: Blobs) -> Iterator[Attempt]:
+    for name in blobs.list(keys.attempts(job, "")):
+        for entry in json.loads(blobs.get(name))["attempts"]:
+            yield Attempt.model_validate(entry)
+    try:
+        for page in _pages(job, ledger):
+            yield from _attempts(page)
+    except NotFound:
+        return  # the ledger has lost the job: what the store knows is all there is
+
+
+def _timed(attempt: Attempt, blobs: Blobs) -> Attempt:
+    """With the times of its parts, which its completion record tells."""
+    if attempt.kind != "detail" or not attempt.output:
+        return attempt
+    folder, _, digest = attempt.output.removeprefix("patches/").removesuffix(".zip").partition("/")
+    try:
+        record = json.loads(blobs.get(keys.done(folder, digest)))
+    except NotFound:
+        return attempt
+    took = Sample.model_validate(record["took"]) if "took" in record else None
+    return attempt.model_copy(update={"took": took})
+
+
+def _rows(job: str, chunk: int, ledger: Ledger) -> list[TaskStatus]:
+    """The rows of a chunk, asked for by name: that costs the same whatever else is in flight."""
+    names = tuple(f"{kind}.{chunk}" for kind in ("plan", "paste", "encode"))
+    rows = list(ledger.tasks(job, TaskFilter(tasks=names), limit=PAGE))
+    first = 0
+    while True:
+        details = tuple(f"detail.{chunk}.{number}" for number in range(first, first + DETAIL_NAMES))
+        found = ledger.tasks(job, TaskFilter(tasks=details), limit=DETAIL_NAMES)
+        rows += found
+        first += DETAIL_NAMES
+        if not found:
+            return rows
+
+
+def _pages(job: str, ledger: Ledger) -> Iterator[tuple[TaskStatus, ...]]:
+    after = ""
+    while page := ledger.tasks(job, TaskFilter(), after, PAGE):
+        yield page
+        after = page[-1].id
+
+
+def _write(job: str, name: str, rows: Iterable[TaskStatus], blobs: Blobs) -> None:
+    entries = [attempt.model_dump(mode="json", exclude_defaults=True) for attempt in _attempts(rows)]
+    if entries:
+        blobs.put(keys.attempts(job, f"{name}.json"), compact({"attempts": entries}), "application/json")
+
+
+def _attempts(rows: Iterable[TaskStatus]) -> Iterator[Attempt]:
+    for row in rows:
+        for entry in row.history:
+            facts = {"task": row.id, "kind": row.kind, "layer": row.layer, "chunk": row.chunk}
+            made = row.output if entry["outcome"] == "ok" else ""
+            yield Attempt.model_validate({**facts, **entry, "output": made})
