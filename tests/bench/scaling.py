@@ -1,9 +1,9 @@
 """`python -m tests.bench.scaling`: does twice the number of workers do twice the work?
 
 Each chunk costs the detailer a second. As on a farm with GPUs, workers with a detailer do nothing else, and load the
-next chunk while it works; a few others plan and paste. Efficiency is the number of chunks per second and worker while all workers have
-something to do: from the end of the first chunks to that of the last but a few. On a machine with few cores the CPU
-time of the workers is the limit at last; it is printed beside.
+next chunk while it works; a few others plan and paste. Efficiency is the number of chunks per second and worker while
+all workers have something to do: from the end of the first chunks to that of the last but a few. On a machine with few
+cores the CPU time of the workers is the limit at last; it is printed beside.
 """
 
 from __future__ import annotations
