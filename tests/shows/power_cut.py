@@ -28,7 +28,9 @@ from workers.local_render import LocalFarm
 FRAMES = 48
 CUTS = 2
 """Times that the power goes."""
-WAIT_S = 180.0
+SECONDS = "1"
+"""Per crop, so that the job is not done before the power goes."""
+WAIT_S = 300.0
 """Seconds in which something must become true."""
 
 
@@ -53,17 +55,17 @@ def play(folder: Path) -> int:
     }
     (folder / "job.json").write_text(json.dumps(document))
     farm = Commands(folder)
-    processes = farm.up(FARM_FAKE_SECONDS="0.2")
+    processes = farm.up(FARM_FAKE_SECONDS=SECONDS)
     job = farm("job", "submit", "--job", folder / "job.json").stdout.strip()
     for cut in range(1, CUTS + 1):
-        goal = cut * FRAMES // (CUTS + 2)
+        goal = cut * FRAMES // (CUTS + 4)
         _until(partial(_has, farm, job, goal))
         done = farm.json("job", "get", job)["frames"]["done"]
         for pid in processes.values():
             os.kill(pid, signal.SIGKILL)
         _until(partial(_all_gone, list(processes.values())))
         begun = time.monotonic()
-        processes = farm.up(FARM_FAKE_SECONDS="0.2")
+        processes = farm.up(FARM_FAKE_SECONDS=SECONDS)
         say(
             f"cut {cut}: {len(processes)} processes killed at {done} of {FRAMES} frames; up again in "
             f"{time.monotonic() - begun:.1f} s"
