@@ -5,6 +5,7 @@ PIP_ARGS ?=
 FRAMES ?= 32
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+CHAOS_ARGS ?= --seed 1 --seed 2 --seconds 75
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -47,8 +48,9 @@ bench: setup
 bench-gpu: setup
 	$(BIN)/python -m tests.bench.engine $(BENCH_ARGS)
 
+# About five minutes: two farms, hurt for a minute and a quarter each. CHAOS_ARGS="--seed 7 --seconds 600" for another.
 chaos: setup
-	@$(call run_folder,tests/chaos)
+	$(BIN)/python -m tests.chaos.run $(CHAOS_ARGS)
 
 test-gpu: setup
 	@$(call run_folder,tests/gpu)

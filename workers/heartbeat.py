@@ -6,13 +6,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import structlog
-
-from farm.errors import Canceled, LeaseLost, Unavailable
+from farm.errors import Canceled, LeaseLost
 from farm.ports import Lease, Ledger
+from workers.loops import Loop
 from workers.watch import Limits, Overdue, Watch
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -46,9 +43,8 @@ class Heartbeat:
         self._held: dict[str, Lease] = {}
         self._ended: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-        self._thread.start()
+        self._loop = Loop("heartbeat", self._beat, pace.heartbeat)
+        self._loop.start()
 
     def hold(self, lease: Lease) -> None:
         """Keep a lease alive from now on."""
@@ -78,24 +74,18 @@ class Heartbeat:
 
     def stop(self) -> None:
         """End the thread."""
-        self._stop.set()
-        self._thread.join(timeout=self._pace.heartbeat + 1)
+        self._loop.stop(wait_s=self._pace.heartbeat + 1)
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._pace.heartbeat):
-            for found in self.watch.overdue():
-                self.give_up(found.lease)
-                self._on_overdue(found)
-            leases = self.held()
-            if leases:
-                self._renew(leases)
+    def _beat(self) -> None:
+        for found in self.watch.overdue():
+            self.give_up(found.lease)
+            self._on_overdue(found)
+        leases = self.held()
+        if leases:
+            self._renew(leases)
 
     def _renew(self, leases: Sequence[Lease]) -> None:
-        try:
-            answers = self._ledger.renew(leases, self._pace.lease_ttl)
-        except Unavailable as error:
-            log.warning("heartbeat_failed", error=str(error))
-            return
+        answers = self._ledger.renew(leases, self._pace.lease_ttl)
         with self._lock:
             self._ended.update({le.fence: a for le, a in zip(leases, answers, strict=True) if a != "ok"})
 

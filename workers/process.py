@@ -17,7 +17,6 @@ from farm.adapters.connect import connect
 from farm.domain.chunk_length import SPEED
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.domain.queues import CPU, GPU_CLASSES
-from farm.errors import FarmError, Unavailable
 from farm.ports import WorkerStatus
 from farm.service.waiting import ENGINE
 from farm.settings import Settings
@@ -25,6 +24,7 @@ from workers.app import make_worker_app, worker_arguments
 from workers.context import Tools
 from workers.gpu.engine import engine_of
 from workers.heartbeat import Pace
+from workers.loops import Loop
 from workers.runner import Runner
 from workers.sweeper import Sweeper
 from workers.tasks import register
@@ -79,7 +79,7 @@ class WorkerProcess:
         self.runner = Runner(self.name, connected.farm, self.tools, self.queues, self.pace)
         self._device = ""
         self._stop = threading.Event()
-        self._alive = threading.Thread(target=self._beat, name="alive", daemon=True)
+        self._alive = Loop("alive", self._beat, settings.heartbeat_s, at_once=True)
         self._sweeper = Sweeper(self.name, connected.farm, settings.sweep_s, offer_after_s=10 * settings.sweep_s)
 
     def run(self) -> None:
@@ -105,6 +105,7 @@ class WorkerProcess:
             app.worker_main(worker_arguments(self.name, self.queues))
         finally:
             self._stop.set()
+            self._alive.stop()
             self._sweeper.stop()
             self.runner.heartbeat.stop()
 
@@ -129,35 +130,26 @@ class WorkerProcess:
         os._exit(0 if why == "told_to_end" else HOPELESS_CODE)
 
     def _beat(self) -> None:
-        ledger = self.runner.farm.ledger
-        while True:
-            if self.runner.heartbeat.watch.hopeless():
-                self.runner.hand_back()
-                self._end_now("a task hangs")
-            held = tuple(f"{lease.job}/{lease.task}" for lease in self.runner.heartbeat.held())
-            status = WorkerStatus(
-                id=self.name,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                queues=self.queues,
-                device=self._device or CPU,
-                seen=0.0,
-                tasks=held,
-                info={
-                    "engine": self.settings.engine,
-                    ENGINE: ENGINE_VERSIONS[self.settings.engine],
-                    "draining": self.runner.draining.is_set(),
-                    SPEED: round(self.tools.speed.per_s),
-                },
-            )
-            try:
-                ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS)
-            except Unavailable as error:
-                log.warning("beat_failed", error=str(error))
-            except FarmError as error:
-                log.error("beat_refused", error=str(error))
-            if self._stop.wait(self.settings.heartbeat_s):
-                return
+        if self.runner.heartbeat.watch.hopeless():
+            self.runner.hand_back()
+            self._end_now("a task hangs")
+        held = tuple(f"{lease.job}/{lease.task}" for lease in self.runner.heartbeat.held())
+        status = WorkerStatus(
+            id=self.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=self.queues,
+            device=self._device or CPU,
+            seen=0.0,
+            tasks=held,
+            info={
+                "engine": self.settings.engine,
+                ENGINE: ENGINE_VERSIONS[self.settings.engine],
+                "draining": self.runner.draining.is_set(),
+                SPEED: round(self.tools.speed.per_s),
+            },
+        )
+        self.runner.farm.ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS)
 
 
 def expand(queues: Sequence[str], settings: Settings) -> tuple[str, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
+from functools import partial
 
 import structlog
 
 from farm.errors import FarmError
 from farm.service.farm import Farm
+from workers.loops import Loop
 
 log = structlog.get_logger()
 ELECTION_TURNS = 3
@@ -27,17 +29,15 @@ class Sweeper:
         self._farm = farm
         self._every_s = every_s
         self._offer_after_s = offer_after_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._loop = Loop("sweeper", self.sweep, every_s)
 
     def start(self) -> None:
         """Start sweeping."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End it."""
-        self._stop.set()
-        self._thread.join(timeout=5)
+        self._loop.stop(wait_s=5)
 
     def sweep(self) -> None:
         """One sweep, if this process is elected."""
@@ -47,13 +47,13 @@ class Sweeper:
         swept = self._farm.ledger.sweep(self._offer_after_s)
         if swept.expired:
             log.warning("leases_expired", tasks=swept.expired)
-        self._farm.offer(swept.offers)
+        self._each("", lambda: self._farm.offer(swept.offers))
         for job in swept.jobs:
-            self._farm.advance(job)
+            self._each(job, partial(self._farm.advance, job))
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._every_s):
-            try:
-                self.sweep()
-            except FarmError as error:
-                log.warning("sweep_failed", error=str(error))
+    def _each(self, job: str, what: Callable[[], None]) -> None:
+        """One part of a sweep; what is wrong with one job must not keep the others waiting."""
+        try:
+            what()
+        except FarmError as error:
+            log.warning("sweep_failed", job=job, error=str(error))

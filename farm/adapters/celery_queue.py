@@ -74,9 +74,9 @@ def make_app(redis_url: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_channel_error_retry=True,
-        # An offer that is not sent is sent again by the sweeper, so a publisher tries for a moment only.
-        task_publish_retry=True,
-        task_publish_retry_policy={"max_retries": 3, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5},
+        # `CeleryQueue` tries again itself. kombu's own retry closes the producer's channel and gives it another, in the
+        # middle of a batch: what comes of that is an AttributeError, at times only in the next thread that sends.
+        task_publish_retry=False,
         broker_transport_options={
             "global_keyprefix": KEY_PREFIX,
             # Our tasks return within a minute or keep their own lease: redelivery after an hour is only a last resort.
@@ -88,6 +88,8 @@ def make_app(redis_url: str) -> Celery:
             "socket_timeout": PUBLISH_TIMEOUT_S,
             "health_check_interval": 25,
             "client_name": "farm",
+            # An offer that is not sent is sent again by the sweeper, so who connects to send it does not try for long.
+            **{"max_retries": 3, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5},
         },
     )
     return app

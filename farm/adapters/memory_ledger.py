@@ -88,7 +88,8 @@ class MemoryLedger(MemoryViews):
             Change(job, now).move(row, TaskState.ACTIVE)
             row.attempt += 1
             row.fence, row.worker = f"{self._incarnation}-{self._fences}", worker
-            row.started, row.expires = now, now + milliseconds(ttl_s)
+            row.started, row.ttl = now, milliseconds(ttl_s)
+            row.expires = now + row.ttl
             row.front, row.step, row.steps = False, 0, 0
             job.workers[worker] += 1
             job.revision += 1
@@ -187,7 +188,9 @@ class MemoryLedger(MemoryViews):
             for job, row in expired:
                 change = changes[job.facts.id]
                 error = f"the lease of {row.worker} ran out"
-                change.let_go(row, Outcome.LOST, error, now - row.started)
+                # Charged for as long as the worker is known to have been at it: not for the wait, or others would come
+                # first then.
+                change.let_go(row, Outcome.LOST, error, max(0, row.expires - row.ttl - row.started))
                 change.fall_short(row, Outcome.LOST, error, None)
                 change.settle()
             due = self._rows(TaskState.SOFT_FAILED, lambda row: row.due, now)

@@ -49,6 +49,8 @@ class Row:
     cause: str = ""
     """The task whose bad end was handed down to this one."""
     started: int = 0
+    ttl: int = 0
+    """Length of its lease when it was claimed."""
     expires: int = 0
     """End of its lease."""
     due: int = 0

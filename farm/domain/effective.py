@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from farm.domain import keys
-from farm.domain.job import Job
+from farm.domain.job import Job, Source
 from farm.domain.plan import DetailTask, PatchRef, Plan
 from farm.domain.task_keys import detail_key
 
@@ -55,21 +55,25 @@ def effective_key(
         outputs: of the tasks that it waits for.   has: whether a patch is there.   masks: digests, by index.
         after: key of the task whose hooks' state is taken up.
     """
-    source = job.source(found.task.source).with_values(found.task.values.items())
+    source = _as_planned(job, found.task)
 
     def below(ref: PatchRef) -> object:
         if not has(ref):
             return EATEN
         under = plan.task(ref.task)
         mask = masks[under.crops[ref.crop].mask]
-        feather = job.source(under.source).with_values(under.values.items()).detailer.feather
-        return keys.key_of(outputs[ref.task]), ref.crop, mask, feather
+        return keys.key_of(outputs[ref.task]), ref.crop, mask, _as_planned(job, under).detailer.feather
 
     crops = found.task.crops
     frames = {frame.position: frame.digest for frame in plan.frames}
     key = detail_key(job, source, crops, [[below(ref) for ref in crop.under] for crop in crops], frames, masks, after)
     # Others ask for its patches by the numbers of the planned crops.
     return key if found.planned else keys.content_key("members", {"of": key, "members": found.members})
+
+
+def _as_planned(job: Job, task: DetailTask) -> Source:
+    """The parameters that a task was planned with."""
+    return job.source(task.source, task.piece).with_values(task.values.items())
 
 
 def together_key(parts: Sequence[str]) -> str:

@@ -65,7 +65,7 @@ class Lease:
     attempt: int
     """Starts at 1; attempts that do not count against the job's `max_attempts` are left out."""
     fence: str
-    """`<incarnation of the ledger>-<counter>`."""
+    """`<incarnation of the ledger>-<name of the claim, where it may be forgotten>-<counter>`."""
     worker: str
     parts: int = 0
     """Tasks that it was split into: their results are to be put together; 0: it was not."""

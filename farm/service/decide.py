@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
+from datetime import datetime, timedelta
 
 from farm.domain import keys
 from farm.domain.state import JobState
@@ -52,7 +54,8 @@ class Decisions(ABC):
         found = counted(job, self.blobs, status.eaten, again)
         self._decide(job_id, "retry", reason, actor, reopened=again)
         if again:
-            self.blobs.delete([keys.chunk(job_id, chunk) for chunk in again])
+            # The manifest, too: a job that has one and all of its chunks counts as ended when its ledger is rebuilt.
+            self.blobs.delete([keys.manifest(job_id), *(keys.chunk(job_id, chunk) for chunk in again)])
             self.ledger.reopen(job_id, found, reason, actor)
         count, offers = self.ledger.retry(job_id, meant, reason, actor)
         self.queue.send(offers)
@@ -101,8 +104,17 @@ class Decisions(ABC):
             raise
 
     def _decide(self, job_id: str, action: str, reason: str, actor: str, **more: object) -> str:
-        stamp = self._now()
+        stamp = self._after_the_last(job_id)
         record = {"action": action, "reason": reason, "actor": actor, "at": stamp, **more}
         name = keys.decision(job_id, stamp.replace(":", ""), action)
         self.blobs.put(name, compact(record), "application/json")
         return name
+
+    def _after_the_last(self, job_id: str) -> str:
+        """Now; but later than the job's last decision, whoever took it by whichever clock."""
+        now = self._now()
+        last = max(self.blobs.list(keys.job(job_id, "decisions/")), default="")
+        if not last:
+            return now
+        before = datetime.fromisoformat(json.loads(self.blobs.get(last))["at"])
+        return max(now, (before + timedelta(microseconds=1)).isoformat(timespec="microseconds"))

@@ -112,16 +112,17 @@ class Farm(Decisions):
     def submit(self, request: JobRequest | LikeRequest, user: str = "", idempotency_key: str = "") -> JobStatus:
         """Accept a job. Costs the same for any length of clip.
 
-        The document is written before the ledger hears of it, the ledger before anything is offered.
+        A key is kept with the job's id before anything is written, so that a call that is repeated goes on where the
+        first one died. The document is written before the ledger hears of it, the ledger before anything is offered.
 
         Raises:
             Rejected: the request cannot run, or the key was used for another request.
         """
         job = self.validate(request, user)
-        self.blobs.put(keys.job_doc(job.id), job.model_dump_json().encode(), "application/json")
         if idempotency_key:
             body = hashlib.sha256(compact(request.model_dump(mode="json"))).hexdigest()
             job = self._first_of(job, user, idempotency_key, body)
+        self.blobs.put(keys.job_doc(job.id), job.model_dump_json().encode(), "application/json")
         self.ledger.create(self._facts(job))
         self.advance(job.id)
         return self.ledger.status(job.id)
@@ -203,23 +204,20 @@ class Farm(Decisions):
         return [WorkerSpeed.reported(worker.queues, worker.info) for worker in self.ledger.workers()]
 
     def _first_of(self, job: Job, user: str, key: str, body: str) -> Job:
-        mine = f"{job.id} {body}"
-        kept = self.ledger.remember(f"idempotency:{user}:{key}", mine, IDEMPOTENCY_S)
-        if kept == mine:
-            return job
-        self.blobs.delete([keys.job_doc(job.id)])
+        """The job that a key stands for: this one, or what an earlier call with it has written, or was to write."""
+        kept = self.ledger.remember(f"idempotency:{user}:{key}", f"{job.id} {body}", IDEMPOTENCY_S)
         first, first_body = kept.split(" ")
         if first_body != body:
             raise Conflict(
                 f"The Idempotency-Key {key!r} was used for another request, which became job {first}. "
                 f"Use a new key for a new job."
             )
+        if first == job.id:
+            return job
         try:
             return self.documents.job(first)
         except NotFound:
-            raise Conflict(
-                f"The Idempotency-Key {key!r} belongs to job {first}, which is gone. Use a new key."
-            ) from None
+            return job.model_copy(update={"id": first})
 
 
 def facts(job: Job, weight: float = 1.0) -> JobFacts:

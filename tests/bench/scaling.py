@@ -1,8 +1,9 @@
 """`python -m tests.bench.scaling`: does twice the number of workers do twice the work?
 
-Each chunk costs the detailer a second. Efficiency is the number of chunks per second and worker while all workers have
-something to do: from the end of the first chunks to that of the last but a few. On a machine with few cores the CPU
-time of the workers is the limit at last; it is printed beside.
+Each chunk costs the detailer a second. As on a farm with GPUs, workers with a detailer do nothing else, and load the
+next chunk while it works; a few others plan and paste. Efficiency is the number of chunks per second and worker while
+all workers have something to do: from the end of the first chunks to that of the last but a few. On a machine with few
+cores the CPU time of the workers is the limit at last; it is printed beside.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from tests.bench.watch import Watch
 from tests.e2e.farm_under_test import FarmUnderTest, until
 
 PATIENCE_S = 3600.0
+AHEAD = 2
+"""Tasks that a worker with a detailer claims ahead, as one with a GPU does."""
 CHUNK_S = 1.0
 """Seconds that the detailer takes for a chunk."""
 
@@ -74,21 +77,23 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scaling", description=__doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="the full load has 1 2 4 8 16 32")
+    parser.add_argument("--cpu-workers", type=int, default=2, help="processes without a detailer")
     parser.add_argument("--rounds", type=int, default=12, help="chunks per worker, 3 or more")
     parser.add_argument("--chunk", type=int, default=1, help="frames per chunk; the more, the more CPU time it takes")
     given = parser.parse_args()
     counts = sorted(given.workers)
     out.print(
         f"{machine(torch.device('cpu'))}\nChunks of {given.chunk} frames, {FRAME}, one segment, {CHUNK_S:g} s in the "
-        f"detailer each; {given.rounds} chunks per worker."
+        f"detailer each; {given.rounds} chunks per worker; {given.cpu_workers} workers for all else."
     )
     speeds: list[Speed] = []
-    with bench_farm(fake_seconds=CHUNK_S / given.chunk) as farm:
+    with bench_farm(fake_seconds=CHUNK_S / given.chunk, claim_ahead=AHEAD) as farm:
         clip = take_in(farm, counts[-1] * given.rounds * given.chunk)
         ingest_all(farm, clip)
+        start_workers(farm, given.cpu_workers, "cpu", prefix="c")
         running = 0
         for count in counts:
-            start_workers(farm, count - running, "cpu,gpu", prefix=f"w{running}-")
+            start_workers(farm, count - running, "gpu", prefix=f"w{running}-")
             running = count
             speeds.append(measure(farm, clip, count, given.rounds, given.chunk))
     table(

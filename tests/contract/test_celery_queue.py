@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -15,6 +17,7 @@ from farm.adapters.servers import EmbeddedRedis
 from farm.domain.queues import QUEUES
 from farm.errors import Rejected, Unavailable
 from farm.ports import Offer
+from tests.chaos.wire import FAIR, Weather, Wires
 from tests.servers import running
 from workers.app import make_worker_app
 
@@ -103,6 +106,31 @@ def test_a_restarted_broker_takes_offers_at_once(tmp_path: Path) -> None:
         server.start()
         queue.send([OFFER])
         assert len(received(server.url, "gpu.24")) == 2
+
+
+@pytest.mark.servers
+@pytest.mark.slow
+def test_a_way_that_breaks_off_all_the_time_is_said_to_every_thread(redis_url: str) -> None:
+    with Wires(seed=1) as wires:
+        at = urlsplit(redis_url)
+        assert at.port
+        wire = wires.lay("127.0.0.1", at.port)
+        queue = CeleryQueue(make_app(at._replace(netloc=f":{at.password}@127.0.0.1:{wire.port}").geturl()))
+        wire.weather = Weather(cuts=0.12)
+
+        def send(_: int) -> Exception | None:
+            try:
+                queue.send([OFFER] * 3)
+            except Unavailable:
+                return None
+            except Exception as error:  # noqa: BLE001 - what must not come
+                return error
+            return None
+
+        with ThreadPoolExecutor(6) as threads:
+            assert [error for error in threads.map(send, range(24)) if error] == []
+        wire.weather = FAIR
+        queue.send([OFFER])
 
 
 @pytest.mark.servers

@@ -96,6 +96,26 @@ def test_a_lost_task_goes_back_to_the_front_and_is_offered(world: World) -> None
     assert lease.fence != again.fence
 
 
+def test_a_job_pays_for_a_lost_worker_only_as_long_as_that_was_heard_of(world: World) -> None:
+    """Else its lost task, which others wait for, would come after a lease's worth of other jobs' tasks."""
+    world.open("a", chunks=1)
+    world.open("b", chunks=1)
+    lease = world.take("plan.0", job="a")
+    world.pass_time(TTL_S)
+    world.ledger.sweep(1000)
+    again = world.claim()
+    assert again is not None
+    assert (again.job, again.task) == ("a", "plan.0")
+    world.pass_time(2.0)
+    assert world.ledger.renew([again], TTL_S) == ("ok",)
+    world.pass_time(TTL_S)
+    world.ledger.sweep(1000)
+    after = world.claim()
+    assert after is not None
+    assert after.job == "b", "two seconds of work are charged"
+    assert lease.fence != again.fence
+
+
 def test_a_task_that_kills_its_workers_is_given_up(world: World) -> None:
     world.open(chunks=1)
     for _ in range(LOSSES_MAX):

@@ -106,6 +106,38 @@ def test_a_zombie_of_a_wiped_ledger_is_refused(world: World, redis_url: str) -> 
     assert not world.ledger.finish(zombie, "from another life").accepted
 
 
+def test_a_zombie_of_what_a_power_cut_took_back_is_refused(world: World, redis_url: str) -> None:
+    """The last second of a server's file, or of a primary's replica, may be lost: with it claims, and their numbers."""
+    world.open(chunks=2)
+    world.do("plan.0")
+    with redis.Redis.from_url(redis_url) as client:
+        kept = {name: client.dump(name) for name in client.keys("farm:*")}
+        zombie = world.take("plan.1", worker="before")
+        client.flushall()
+        for name, value in kept.items():
+            client.restore(name, 0, value)
+    heir = world.take("plan.1", worker="after")
+    assert heir.fence != zombie.fence
+    assert world.ledger.renew([zombie, heir], TTL_S) == ("lost", "ok")
+    assert not world.ledger.finish(zombie, "from a time that never was").accepted
+    assert world.ledger.finish(heir, "x").accepted
+
+
+def test_a_claim_whose_answer_was_lost_gives_the_same_lease_when_it_is_sent_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.open(chunks=2)
+    other = world.claim(worker="w1")
+    with monkeypatch.context() as sent_twice:
+        sent_twice.setattr("farm.adapters.redis_ledger.ledger.secrets.token_hex", lambda _: "abcdef12")
+        first, again = world.claim(worker="w1"), world.claim(worker="w1")
+    assert other is not None
+    assert first is not None
+    assert first == again != other
+    assert world.ledger.status("job").counts[TaskState.ACTIVE] == 2
+    assert world.ledger.finish(first, "x").accepted
+
+
 def test_a_restarted_server_has_everything(own_server: EmbeddedRedis) -> None:
     ledger = RedisLedger(own_server.url)
     world = World(ledger, HandClock())

@@ -6,11 +6,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from api.frames import FrameReader
 from farm.adapters.pictures import decode, encode_png
 from farm.domain import keys
 from farm.domain.detailer import JobType
@@ -200,6 +203,7 @@ def test_a_frame_that_cannot_be_read_is_left_out_and_the_job_says_so(
         status = farm.finish(job)
         frames = final_frames(farm.blobs, job)
         manifest = json.loads(farm.blobs.get(keys.manifest(job)))
+        shown = [frame.state for frame in FrameReader(farm.farm, job).frames(BAD - 2, 3)]
         farm.farm.retry(job)
         undone = farm.finish(job)
         said = errors(farm, undone)
@@ -208,6 +212,7 @@ def test_a_frame_that_cannot_be_read_is_left_out_and_the_job_says_so(
     assert expected(job_type).keys() - frames.keys() == {f"{BAD:04d}.png"}
     assert manifest["left_out"] == [BAD]
     assert manifest["missing_chunks"] == []
+    assert shown == ["completed", "left-out", "completed"]
     if job_type is JobType.MASK:
         assert differing(frames, {name: expected(job_type)[name] for name in frames}) == []
     assert undone.state is JobState.FAILED
@@ -230,3 +235,26 @@ def test_a_mask_that_cannot_be_read_leaves_its_segment_out(
     whole, bare = (decode(pixels) for pixels in (expected(JobType.MASK)[NAME], frames[NAME]))
     assert np.array_equal(whole[:, left], bare[:, left]), "the other segments are there"
     assert np.array_equal(bare[:, right], picture(BAD - 1)[:, right])
+
+
+def test_a_chunk_of_one_frame_that_cannot_be_read_is_black_in_the_video(
+    shot: Shot, handed: Handed, tmp_path: Path
+) -> None:
+    with AnyOrderFarm(tmp_path / "run") as farm:
+        hand_in(shot, farm)
+        broken = farm.admit(with_cut_picture(shot.clip, tmp_path, BAD))
+        one_by_one: dict[str, Any] = {
+            "chunk": 1,
+            "outputs": ("video",),
+            "input": {"uri": broken, "frames": f"{BAD - 1}-{BAD + 1}"},
+        }
+        job = farm.run(request(handed, JobType.MASK, **one_by_one)).facts.id
+        farm.farm.eat(job, Meant(frame=BAD))
+        status = farm.finish(job)
+        video = tmp_path / "video.mp4"
+        farm.blobs.get_to_file(keys.video(job, 0), video)
+    assert (status.state, status.frames_done, status.chunks_done) == (JobState.COMPLETED, 2, 3)
+    with av.open(str(video)) as container:
+        means = [frame.to_ndarray(format="rgb24").mean() for frame in container.decode(video=0)]
+    assert len(means) == 3
+    assert means[1] < 5 < min(means[0], means[2])

@@ -9,6 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from farm.adapters.pictures import U8, decode_rgb
 from farm.adapters.video import Look, encode_group, probe
 from farm.domain import keys
@@ -32,7 +34,8 @@ def encode(task: Task, tools: Tools) -> StepResult:
             frames = [frame for frame in document["frames"] if frame["variation"] == variation]
             frames = held(frames, *document["core"])
             part = Path(folder) / f"{variation}.mp4"
-            encode_group(_frames(task, tools, frames), look, part)
+            pictures = _frames(task, tools, frames) if frames else _black(job, *document["core"])
+            encode_group(pictures, look, part)
             name = keys.video_part(job.id, variation, task.chunk)
             tools.blobs.put_file(name, part, "video/mp4")
     return StepResult(output=name)
@@ -46,6 +49,11 @@ def held(frames: list[dict[str, Any]], start: int, end: int) -> list[dict[str, A
     at = {frame["position"]: frame for frame in frames}
     shown = frames[0]
     return [shown := at.get(position, shown) for position in range(start, end)]
+
+
+def _black(job: Job, start: int, end: int) -> Iterator[U8]:
+    """What is shown for a chunk all of whose frames were left out."""
+    yield from (np.zeros((job.input.height, job.input.width, 3), dtype=np.uint8) for _ in range(start, end))
 
 
 def look_of(tools: Tools, job: Job) -> Look:

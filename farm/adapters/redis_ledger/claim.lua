@@ -1,4 +1,4 @@
--- ARGV: worker, ttl in ms, name for a ledger without one, preferred job, task and queue (or ''), queues ...
+-- ARGV: worker, ttl in ms, name of this claim and of a ledger without one, preferred job, task and queue (or ''), queues ...
 -- Returns {job, task, row as JSON} or nil.
 
 even_if_full()
@@ -128,6 +128,29 @@ local function wished(least)
   return nil
 end
 
+local function answer(job, row)
+  local text = redis.call('HGET', key(job.id, 'rows'), row.id)
+  return { job.id, row.id, text, names_chunk(job, 'eaten', row.chunk) and 1 or 0 }
+end
+
+-- The lease that this very call was given, if it was sent before and its answer was lost: else nobody would run that
+-- task until the lease runs out.
+local function given_before()
+  for _, known in ipairs(redis.call('SMEMBERS', worker_key(worker))) do
+    local id, task = string.match(known, '^([^/]*)/(.*)$')
+    local job = open_job(id)
+    local row = job and row_of(job, task)
+    if row and string.find(row.fence or '', '-' .. ARGV[5] .. '-', 1, true) then
+      return answer(job, row)
+    end
+  end
+  return nil
+end
+
+local again = given_before()
+if again then
+  return again
+end
 local job, task, least = choose()
 local asked = wished(least)
 if not job then
@@ -140,9 +163,11 @@ local id = job.id
 local row = row_of(job, task)
 move(job, row, 'active')
 redis.call('SET', prefix .. 'incarnation', ARGV[5], 'NX')
-row.fence = redis.call('GET', prefix .. 'incarnation') .. '-' .. redis.call('INCR', prefix .. 'fence')
+-- The claim's own name is in it: a server that lost its last second counts through the same numbers again.
+local incarnation, count = redis.call('GET', prefix .. 'incarnation'), redis.call('INCR', prefix .. 'fence')
+row.fence = incarnation .. '-' .. ARGV[5] .. '-' .. count
 row.attempt = row.attempt + 1
-row.worker, row.started = worker, now
+row.worker, row.started, row.ttl = worker, now, ttl
 row.front, row.step, row.steps = nil, nil, nil
 redis.call('ZADD', LEASES, now + ttl, member(job, row))
 redis.call('SADD', worker_key(worker), member(job, row))
@@ -156,4 +181,4 @@ if job.f.state == 'queued' then
 end
 job.changed = true
 flush()
-return { id, task, redis.call('HGET', key(id, 'rows'), task), names_chunk(job, 'eaten', row.chunk) and 1 or 0 }
+return answer(job, row)

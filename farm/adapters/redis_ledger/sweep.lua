@@ -23,7 +23,9 @@ local expired = {}
 until_now(LEASES, now, function(job, row)
   local error = 'the lease of ' .. row.worker .. ' ran out'
   expired[#expired + 1] = member(job, row)
-  let_go(job, row, 'lost', error, now - row.started)
+  -- Charged for as long as the worker is known to have been at it: not for the wait, or others would come first then.
+  local seen = tonumber(redis.call('ZSCORE', LEASES, member(job, row))) - (row.ttl or 0)
+  let_go(job, row, 'lost', error, math.max(0, seen - row.started))
   fall_short(job, row, 'lost', error, nil)
   settle(job)
 end)

@@ -14,10 +14,11 @@ from farm.domain.job import JobRequest
 from farm.domain.media import Media
 from farm.domain.model import ModelRef
 from farm.domain.state import JobState, Outcome, TaskState
-from farm.errors import Conflict, NotFound
+from farm.errors import Conflict, NotFound, Unavailable
 from farm.ports import Lease, NewTask, Offer, TaskFilter
 from farm.service.documents import compact
 from farm.service.farm import Bounds, Clock, Farm
+from farm.service.rebuild import stored_jobs
 
 FRAMES = 132
 
@@ -190,6 +191,22 @@ def test_a_paused_job_runs_nothing_until_it_is_resumed() -> None:
     assert world.farm.status(job).state is JobState.COMPLETED
 
 
+def test_decisions_count_in_the_order_in_which_they_were_taken_whosever_clock_is_wrong() -> None:
+    world = World()
+    job = world.submit()
+    ahead = iter(f"2026-01-01T00:10:00.{n:06d}+00:00" for n in range(10))
+    elsewhere = Farm(
+        world.blobs, world.ledger, world.queue, Clock(lambda: "none", lambda: next(ahead)), engine="fake-1"
+    )
+    elsewhere.act(job, "pause")
+    for decide in (world.farm.act, elsewhere.act, world.farm.act):
+        decide(job, "resume")
+        decide(job, "pause")
+    world.farm.act(job, "resume")
+    world.ledger.forget(job)
+    assert world.farm.recover(job).state is JobState.QUEUED
+
+
 def test_a_decision_that_is_refused_leaves_no_trace() -> None:
     world = World()
     job = world.submit()
@@ -207,6 +224,39 @@ def test_an_idempotency_key_gives_the_same_job_and_refuses_another_request() -> 
     with pytest.raises(Conflict, match="was used for another request"):
         world.farm.submit(world.request(name="other"), idempotency_key="k")
     assert len(world.farm.jobs()) == 1
+
+
+@pytest.mark.parametrize("died_before", ["put", "create"])
+def test_a_submission_whose_process_died_becomes_one_job_when_it_is_repeated(
+    died_before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    with monkeypatch.context() as dying:
+
+        def die(*_: object) -> None:
+            raise Unavailable("killed")
+
+        dying.setattr(world.blobs if died_before == "put" else world.ledger, died_before, die)
+        with pytest.raises(Unavailable):
+            world.farm.submit(world.request(), idempotency_key="k")
+    job = world.farm.submit(world.request(), idempotency_key="k").facts.id
+    assert world.farm.submit(world.request(), idempotency_key="k").facts.id == job
+    assert list(stored_jobs(world.blobs)) == [job]
+    world.run()
+    assert world.farm.status(job).state is JobState.COMPLETED
+
+
+def test_a_submission_that_dies_early_leaves_nothing_that_a_recovery_would_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    with monkeypatch.context() as dying:
+
+        def die(*_: object) -> str:
+            raise Unavailable("killed")
+
+        dying.setattr(world.ledger, "remember", die)
+        with pytest.raises(Unavailable):
+            world.farm.submit(world.request(), idempotency_key="k")
+    assert list(stored_jobs(world.blobs)) == []
 
 
 def test_what_is_not_there_is_said_to_be_missing() -> None:
