@@ -39,7 +39,9 @@ JOBS_LOOKED_AT = 20
 """Newest jobs in which records are looked for where the job at hand has none."""
 REASONS = 5
 """Reasons for what is unknown that are told."""
-OF_OTHERS = frozenset({"id", "name", "created", "user", "fps", "outputs", "priority", "max_attempts", "warnings"})
+OF_OTHERS = frozenset(
+    {"warnings", "max_workers"} | {"id", "name", "created", "user", "fps", "outputs", "priority", "max_attempts"}
+)
 """What of a job has nothing to do with its plans."""
 BY_CHUNK = frozenset({"overrides", "ranges", "sources", "gpu_queue"})
 """What is compared chunk by chunk, or with its details left out."""

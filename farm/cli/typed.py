@@ -14,6 +14,7 @@ from farm.cli.draft import Draft, add_segments, assign, rooted
 from farm.cli.options import Given, OptionGroup
 from farm.domain.detailer import Detailer
 from farm.domain.job import InputRequest, JobRequest
+from farm.domain.keyframes import typed_over
 from farm.errors import Rejected
 
 _T = TypeVar("_T", list[Any], dict[str, Any])
@@ -94,7 +95,7 @@ def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detail
     draft.update({name: str(value) if name == "type" else value for name, value in job.items()})
     detailer = as_json(detailer)
     if detailer:
-        draft["detailer"] = {**draft.get("detailer", {}), **detailer}
+        draft["detailer"] = typed_over(draft.get("detailer", {}), detailer)
     for text in typed.assign:
         assign(draft, text)
     return draft

@@ -108,6 +108,16 @@ def laid_over(below: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, A
     return {**below, **layer, "keyframes": Keyframes.model_validate(merged) if merged else None}
 
 
+def typed_over(below: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for parameters in a document that nobody has checked yet, overlaid by what is typed besides."""
+    own, kept = given.get("keyframes", {}), below.get("keyframes") or {}
+    if not (isinstance(own, Mapping) and isinstance(kept, Mapping) and (own or kept)):
+        return {**below, **given}
+    kept = {name: keys for name, keys in kept.items() if name not in given}
+    values = {name: value for name, value in below.items() if name not in own}
+    return {**values, **given, "keyframes": {**kept, **own} or None}
+
+
 def setting_at(keyframes: Keyframes | None, number: int) -> Setting:
     """What the parameters with key frames are at frame `number`."""
     if keyframes is None:

@@ -18,7 +18,10 @@ from farm.domain.segment_request import SegmentChange
 from farm.errors import Rejected
 
 UPLOAD = "upload:"
-_AS_THEY_ARE = ("name", "type", "batch_size", "chunk", "batch_limit", "outputs", "priority", "max_attempts")
+_AS_THEY_ARE = (
+    *("name", "type", "batch_size", "chunk", "batch_limit", "outputs"),
+    *("priority", "max_attempts", "max_workers"),
+)
 """Fields that a job and its request have in common."""
 
 

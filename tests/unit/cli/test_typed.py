@@ -45,3 +45,10 @@ def test_key_frames_are_typed_as_json() -> None:
 def test_key_frames_that_are_no_object_are_refused(text: str) -> None:
     with pytest.raises(Rejected, match="--keyframes is no JSON"):
         typed_draft("clip.mp4", {}, {}, {}, {"keyframes": text})
+
+
+def test_an_option_ends_the_key_frames_of_the_document(tmp_path: Path) -> None:
+    document = tmp_path / "job.json"
+    document.write_text('{"detailer": {"keyframes": {"denoise": [[1, 0.3]], "cfg": [[1, 2]]}}}')
+    draft = typed_draft("clip.mp4", {"document": document}, {}, {}, {"denoise": 0.4})
+    assert draft["detailer"] == {"denoise": 0.4, "keyframes": {"cfg": [[1, 2]]}}

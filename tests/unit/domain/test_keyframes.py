@@ -15,7 +15,7 @@ from farm.detail.segs import Seg
 from farm.detail.spans import Chunk
 from farm.domain.detailer import Detailer, JobType, merged
 from farm.domain.job import Job, Source
-from farm.domain.keyframes import Keyframes, setting_at
+from farm.domain.keyframes import Keyframes, setting_at, typed_over
 from farm.domain.plan import DetailTask, Plan, PlannedFrame
 from farm.domain.planning import plan_chunk
 from farm.domain.stack import texts_of
@@ -84,6 +84,22 @@ def test_a_segments_value_ends_the_jobs_key_frames_and_the_other_way_round() -> 
 def test_a_value_and_key_frames_in_one_place_are_refused() -> None:
     with pytest.raises(Rejected, match="`denoise` is given as one value and by key frames"):
         _merged({"keyframes": RISING, "denoise": 0.4})
+
+
+def test_what_is_typed_ends_what_the_document_says_of_the_same_parameter() -> None:
+    keys = {"denoise": [[1, 0.3]], "cfg": [[1, 2]]}
+    assert typed_over({"keyframes": keys}, {"denoise": 0.4}) == {"denoise": 0.4, "keyframes": {"cfg": [[1, 2]]}}
+    assert typed_over({"keyframes": {"cfg": [[1, 2]]}}, {"cfg": 4}) == {"cfg": 4, "keyframes": None}
+    assert typed_over({"cfg": 4, "steps": 9}, {"keyframes": keys}) == {"steps": 9, "keyframes": keys}
+    assert typed_over({"keyframes": {"cfg": [[1, 2]]}}, {"keyframes": {"denoise": [[1, 1]]}})["keyframes"] == {
+        "cfg": [[1, 2]],
+        "denoise": [[1, 1]],
+    }
+    assert typed_over({"keyframes": keys}, {"keyframes": None}) == {"keyframes": None}
+    assert typed_over({"steps": 9}, {"cfg": 4}) == {"steps": 9, "cfg": 4}
+    both = {"cfg": 4, "keyframes": {"cfg": [[1, 2]]}}
+    assert typed_over({}, both) == both, "left for the job's own check to refuse"
+    assert typed_over({"keyframes": "nonsense"}, {"cfg": 4}) == {"keyframes": "nonsense", "cfg": 4}
 
 
 def test_a_job_with_key_frames_can_be_read_back() -> None:

@@ -50,7 +50,7 @@ ELSEWHERE_OF_CLIPS = {
     "closed_loop": (WINDOWS, "test_only_a_closed_loop_shows_the_last_frame_next_to_the_first"),
 }
 NOT_OF_THE_NODES = {"name", "type", "input", "segments", "detailer"} | {
-    *("overrides", "chunk", "batch_limit", "outputs", "priority", "vram_gb", "max_attempts")
+    *("overrides", "chunk", "batch_limit", "outputs", "priority", "vram_gb", "max_attempts", "max_workers")
 }
 """Of a job: what it is about, and how the farm goes about it."""
 PARAMETERS = {*Detailer.model_fields, *JobRequest.model_fields, *SegmentRequest.model_fields} - NOT_OF_THE_NODES
