@@ -15,10 +15,19 @@ from rich.progress import Progress
 
 from demo.scene import SHARP
 from demo.training.assembly import assemble as assemble_model
-from demo.training.evaluation import FLICKER_ROWS, STILL_ROWS, HeldOut, Measured, held_out, measure
+from demo.training.evaluation import (
+    CARD_CROPS,
+    CHECK_CROPS,
+    FLICKER_ROWS,
+    STILL_ROWS,
+    HeldOut,
+    Measured,
+    held_out,
+    measure,
+)
 from demo.training.loop import Budget
 from demo.training.presets import EMBEDDED, PRESETS, StageName
-from demo.training.run import Where, prepared, run_stage, wanted_stages
+from demo.training.run import Where, prepared, wanted_stages
 from demo.training.sources import obtain
 from demo.training.tiles import write_strips, write_tiles
 from demo.training.verdict import beats, flicker_lines, judge, point_lines, still_lines
@@ -115,7 +124,7 @@ def train(
         notes().print(f"{name}: {length} on {where.device}")
         with bar("getting ready", 1.0) as told:
             ready = prepared(where, name, lambda _, part: told(part))
-        state = run_stage(where, name, ready, budget)
+        state = ready(budget)
         out().print(f"{name}: {state.steps} steps in {state.seconds / 60:.1f} minutes")
 
 
@@ -136,12 +145,13 @@ def evaluate(
     clip: Annotated[Path, typer.Option(help="The sharp clip; not trained on.")] = SHARP,
     times: Annotated[int, typer.Option(min=2, max=8, help="How many times smaller the soft input was rendered.")] = 3,
     flicker: Annotated[bool, typer.Option(help="Take the flicker table too.")] = True,
+    check: Annotated[bool, typer.Option("--check", help="On four other crops than the card's.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures there too.")] = None,
 ) -> None:
     """Take the figures of the card. Of several models the first must beat the last: exit 1 if it does not."""
     torch.set_num_threads(threads)
-    held = held_out(clip, times)
+    held = held_out(clip, times, CHECK_CROPS if check else CARD_CROPS)
     measured: dict[Path, Measured] = {}
     for folder in model or [EMBEDDED]:
         measured[folder] = _measured(folder, held, flicker)

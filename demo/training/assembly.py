@@ -58,7 +58,15 @@ def assemble(where: Where, folder: Path) -> int:
         # The tokenizer is the start's own: not even its files are written anew.
         shutil.rmtree(folder / "tokenizer")
         shutil.copytree(where.sizes.start / "tokenizer", folder / "tokenizer")
+    for path in folder.glob("*/config.json"):
+        _forget_origin(path)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if size > LARGEST:
         raise ModelTooLarge(folder, size)
     return size
+
+
+def _forget_origin(config: Path) -> None:
+    """Take out where a network was read from: a path of this machine."""
+    kept = {name: value for name, value in json.loads(config.read_text()).items() if name != "_name_or_path"}
+    config.write_text(json.dumps(kept, indent=2) + "\n")

@@ -24,8 +24,12 @@ from demo.training.networks import SCHEDULE, Networks, created, load
 from farm.adapters.pictures import U8
 from farm.errors import Rejected
 
-CROPS = ((20, 180, 70), (60, 150, 15), (100, 150, 30), (125, 140, 25))
-"""Frame (counted from 0), and left and top of a square of 128 pixels in the clip at 640x360: the card's four crops."""
+Crops = tuple[tuple[int, int, int], ...]
+"""Frame (counted from 0), and left and top of a square of 128 pixels in the clip at 640x360."""
+CARD_CROPS: Crops = ((20, 180, 70), (60, 150, 15), (100, 150, 30), (125, 140, 25))
+"""Those of the card."""
+CHECK_CROPS: Crops = ((5, 60, 40), (40, 320, 120), (85, 240, 60), (115, 300, 150))
+"""Others, for a look at whether choices that were made on the card's hold elsewhere."""
 FLICKER_CROP = (150, 25)
 """Left and top, likewise, of the crop whose flicker is measured."""
 FLICKER_FRAMES = (70, 86)
@@ -74,8 +78,8 @@ class ClipTooShort(Rejected):
 
     def __init__(self, clip: Path, seen: int) -> None:
         super().__init__(
-            f"{clip} has {seen} frames; the figures are of frames up to {CROPS[-1][0]}. Name the sharp clip of the "
-            f"demo, {SHARP.name}, with --clip."
+            f"{clip} has {seen} frames; the figures are of frames up to {CARD_CROPS[-1][0]}. Name the demo's sharp "
+            f"clip, {SHARP.name}, with --clip."
         )
 
 
@@ -89,16 +93,16 @@ class HeldOut:
     sharp_clip: tuple[U8, ...]
 
 
-def held_out(clip: Path, times: int) -> HeldOut:
+def held_out(clip: Path, times: int, crops: Crops = CARD_CROPS) -> HeldOut:
     """Crops and a short clip, sharp, and soft as if rendered `times` smaller.
 
     Raises:
         ClipTooShort: it lacks frames that are wanted.
     """
     frames = [pixels for _, pixels in clip_frames(clip, Range(1, FRAMES))]
-    if len(frames) <= CROPS[-1][0]:
+    if len(frames) <= CARD_CROPS[-1][0]:
         raise ClipTooShort(clip, len(frames))
-    pairs = [crop_pair(frames[frame], left, top, times) for frame, left, top in CROPS]
+    pairs = [crop_pair(frames[frame], left, top, times) for frame, left, top in crops]
     moving = [crop_pair(frames[frame], *FLICKER_CROP, times) for frame in range(*FLICKER_FRAMES)]
     return HeldOut(
         tuple(soft for soft, _ in pairs),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,17 @@ from pathlib import Path
 import torch
 
 from demo.training.autoencoder import AutoencoderStage, DecoderStage
+from demo.training.calibration import calibrate
 from demo.training.denoiser import DenoiserStage
-from demo.training.latents import keep_latents
+from demo.training.latents import Latents, keep_latents
 from demo.training.loop import Budget, Stage, State, train
 from demo.training.motion import MotionStage
-from demo.training.networks import Networks, build, weights_path
+from demo.training.networks import Networks, build, save_learnt, weights_path
 from demo.training.presets import PRESETS, Preset, StageName
 from demo.training.tiles import Tiles, load_tiles
 from farm.errors import Rejected
+
+Ready = Callable[[Budget], State]
 
 PRESET_FILE = "preset.json"
 """Which preset a folder was trained with."""
@@ -78,11 +82,13 @@ def wanted_stages(where: Where, only: Sequence[StageName]) -> list[StageName]:
     ]
 
 
-def prepared(where: Where, name: StageName, told: Callable[[str, float], None]) -> Stage:
+def prepared(where: Where, name: StageName, told: Callable[[str, float], None]) -> Ready:
     """A stage, ready to run: networks as the stages before it left them, pictures, and what it must compute first.
 
     Args:
         told: called with what is being prepared, and the part of it that is done.
+    Returns:
+        Call it with when the stage is to end: it runs, on from its checkpoint if there is one.
     Raises:
         NoPictures: `prepare` was not run.   OtherPreset: the folder holds another preset's run.
     """
@@ -92,12 +98,23 @@ def prepared(where: Where, name: StageName, told: Callable[[str, float], None]) 
     captions = tuple(sorted(set(tiles.words)))
     # A stage that is run again starts from those before it, not from its own outcome.
     weights_path(where.work, name).unlink(missing_ok=True)
-    return _stage(where, name, build(where.sizes, where.work, captions, where.device), tiles, told)
+    networks = build(where.sizes, where.work, captions, where.device)
+    if name is StageName.CALIBRATION:
+        return lambda _: _calibrated(where, networks, tiles, told)
+    stage = _stage(where, name, networks, tiles, told)
+    return lambda budget: train(stage, where.sizes.paces[name], budget, where.work)
 
 
-def run_stage(where: Where, name: StageName, stage: Stage, budget: Budget) -> State:
-    """Run a stage to its end, on from its checkpoint if there is one."""
-    return train(stage, where.sizes.paces[name], budget, where.work)
+def _calibrated(where: Where, networks: Networks, tiles: Tiles, told: Callable[[str, float], None]) -> State:
+    begun = time.monotonic()
+    latents = _latents(where, networks, tiles, told)
+    learnt = calibrate(networks, latents, where.sizes, where.device, lambda part: told("crops, restored", part))
+    save_learnt(weights_path(where.work, StageName.CALIBRATION), learnt)
+    return State(1, time.monotonic() - begun)
+
+
+def _latents(where: Where, networks: Networks, tiles: Tiles, told: Callable[[str, float], None]) -> Latents:
+    return keep_latents(networks, tiles, where.work, where.device, lambda part: told("latents of all tiles", part))
 
 
 def _stage(
@@ -106,7 +123,7 @@ def _stage(
     preset, device = where.sizes, where.device
     if name is StageName.AUTOENCODER:
         return AutoencoderStage(networks, tiles, preset, device)
-    latents = keep_latents(networks, tiles, where.work, device, lambda part: told("latents of all tiles", part))
+    latents = _latents(where, networks, tiles, told)
     if name is StageName.DENOISER:
         return DenoiserStage(networks, latents, tiles.words, preset, device)
     if name is StageName.DECODER:

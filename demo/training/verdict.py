@@ -66,7 +66,7 @@ def beats(points: Sequence[Point]) -> bool:
 
 def still_lines(name: str, rows: Sequence[Row]) -> Table:
     """The card's table."""
-    table = Table("", "PSNR", "SSIM", "GMSD", "grad", "hf", "W1", "color", title=name)
+    table = Table("figures", "PSNR", "SSIM", "GMSD", "grad", "hf", "W1", "color", title=name)
     for row in rows:
         each = row.figures
         color = "" if row.color is None else f"{row.color:.1f}"
@@ -77,7 +77,7 @@ def still_lines(name: str, rows: Sequence[Row]) -> Table:
 
 def flicker_lines(name: str, rows: Sequence[FlickerRow]) -> Table:
     """The flicker table."""
-    table = Table("", "change", "not in the original", "grad", "hf", "W1", title=name)
+    table = Table("figures", "change", "not in the original", "grad", "hf", "W1", title=name)
     for row in rows:
         each = row.figures
         numbers = (f"{row.change:.2f}", f"{row.foreign:.2f}", f"{each.grad:.3f}", f"{each.hf:.3f}", f"{each.w1:.4f}")

@@ -13,14 +13,15 @@ from transformers import CLIPTokenizer
 
 from demo.training import sources
 from demo.training.__main__ import app, main
-from demo.training.assembly import LARGEST
+from demo.training.assembly import LARGEST, NothingTrained, assemble
+from demo.training.calibration import fit
 from demo.training.denoiser import Moment, noised, step_weights, visibility
 from demo.training.latents import block_encoder, keep_latents, to_tensor
-from demo.training.loop import Budget, Run, rate_at, train
+from demo.training.loop import Budget, Run, between, rate_at, train
 from demo.training.losses import likeness, structure, texture
-from demo.training.networks import encoded, load, noise_shares, weights_path
+from demo.training.networks import build, encoded, load, noise_shares, save_learnt, weights_path
 from demo.training.presets import EMBEDDED, PRESETS, Pace, StageName
-from demo.training.run import OtherPreset, Where, prepared, run_stage, wanted_stages
+from demo.training.run import OtherPreset, Where, prepared, wanted_stages
 from demo.training.scenes import SCENES, SIDE
 from demo.training.softening import soften
 from demo.training.sources import CannotFetch, Manager, PackageChanged, fetch
@@ -41,8 +42,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_strips(work, (), 4, 1)
     where = Where("tiny", work, CPU)
     for name in wanted_stages(where, ()):
-        state = run_stage(where, name, prepared(where, name, lambda _, __: None), Budget(1, steps=2))
-        assert state.steps == 2
+        state = prepared(where, name, lambda _, __: None)(Budget(1, steps=2))
+        assert state.steps == (1 if name is StageName.CALIBRATION else 2)
     return work
 
 
@@ -61,7 +62,23 @@ def test_what_was_trained_from_nothing_is_a_model_that_the_engine_loads(
     scaling = json.loads((folder / "vae" / "config.json").read_text())["scaling_factor"]
     kept = next(trained.glob("latents-*.npy"))
     assert scaling * np.load(kept)[:, 0].astype(np.float32).std() == pytest.approx(1, rel=1e-2)
-    assert (folder / "farm.json").read_bytes().strip()
+    assert (folder / "farm.json").read_bytes() == (FOLDER / "farm.json").read_bytes()
+
+
+def test_what_a_run_did_not_learn_stays_as_it_was_in_the_embedded_model(tmp_path: Path) -> None:
+    work, folder = tmp_path / "work", tmp_path / "model"
+    work.mkdir()
+    write_tiles(work, (), 1, 1, lambda: None)
+    write_strips(work, (), 1, 1)
+    bias = torch.full((32,), 0.5)
+    save_learnt(weights_path(work, StageName.CALIBRATION), {"vae.post_quant_conv/bias": bias})
+    assert assemble(Where("cpu", work, CPU), folder) < LARGEST
+    same = ("unet", "text_encoder", "motion_adapter", "tokenizer", "scheduler")
+    files = [path for name in same for path in (folder / name).glob("*") if path.suffix != ".json"]
+    assert files
+    assert all(path.read_bytes() == (FOLDER / path.relative_to(folder)).read_bytes() for path in files)
+    assert (load(folder).vae.post_quant_conv.bias == bias).all()
+    assert not [path for path in folder.rglob("config.json") if str(FOLDER) in path.read_text()]
 
 
 def test_each_stage_changes_what_it_trains_and_a_later_one_starts_from_it(trained: Path) -> None:
@@ -74,6 +91,11 @@ def test_each_stage_changes_what_it_trains_and_a_later_one_starts_from_it(traine
 def test_a_folder_of_one_preset_is_not_gone_on_with_as_another(trained: Path) -> None:
     with pytest.raises(OtherPreset, match="'tiny', not of 'gpu'"):
         prepared(Where("gpu", trained, CPU), StageName.DENOISER, lambda _, __: None)
+
+
+def test_before_anything_was_trained_nothing_is_assembled(tmp_path: Path) -> None:
+    with pytest.raises(NothingTrained, match=r"python -m demo\.training train"):
+        assemble(Where("cpu", tmp_path, CPU), tmp_path / "model")
 
 
 def test_without_tiles_the_command_to_run_first_is_named(tmp_path: Path) -> None:
@@ -157,6 +179,22 @@ def test_latents_are_kept_for_their_encoder_alone(trained: Path) -> None:
     seen = visibility(networks, torch.from_numpy(values[:2, 0, :, :8, :8].astype(np.float32)))
     assert seen.mean() == pytest.approx(1)
     assert seen[0] > seen[-1]
+
+
+def test_the_calibration_finds_what_of_each_channel_can_be_believed() -> None:
+    draw = torch.Generator().manual_seed(0)
+    sharp = torch.randn((4, 2, 16, 16), generator=draw)
+    noise = torch.randn(sharp.shape, generator=draw)
+    # One channel is right but for a shift, the other is half noise.
+    restored = torch.stack([sharp[:, 0] + 1, sharp[:, 1] + noise[:, 1]], 1)
+    change, shift = fit(restored, sharp)
+    assert torch.allclose(change, torch.tensor([[0.0, 0.0], [0.0, -0.5]]), atol=0.06)
+    assert torch.allclose(shift, torch.tensor([-1.0, 0.0]), atol=0.06)
+
+
+def test_a_run_is_gone_on_with_as_far_as_it_is_trusted() -> None:
+    before, after = {"w": torch.zeros(2)}, {"w": torch.full((2,), 4.0)}
+    assert between(before, after, 0.25)["w"].tolist() == [1, 1]
 
 
 class OneWeight:
@@ -256,6 +294,13 @@ def test_the_embedded_model_is_the_start_of_the_run_on_a_cpu() -> None:
     assert PRESETS["cpu"].start == FOLDER
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < LARGEST
     assert StageName.AUTOENCODER not in PRESETS["cpu"].paces
+
+
+def test_a_model_that_is_trained_on_a_gpu_has_four_channels_and_can_be_embedded(tmp_path: Path) -> None:
+    networks = build(PRESETS["gpu"], tmp_path, ("photo",), CPU)
+    assert networks.unet.config.in_channels == networks.vae.config.latent_channels == 4
+    count = sum(weight.numel() for each in networks.modules().values() for weight in each.parameters())
+    assert 0.8 * LARGEST < 2 * count < 0.97 * LARGEST
 
 
 def test_help_names_the_four_commands() -> None:
