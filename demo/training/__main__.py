@@ -18,12 +18,12 @@ from demo.training.assembly import assemble as assemble_model
 from demo.training.evaluation import (
     CARD_CROPS,
     CHECK_CROPS,
-    FLICKER_ROWS,
-    STILL_ROWS,
     HeldOut,
     Measured,
     held_out,
     measure,
+    recommended_denoise,
+    rows_of,
 )
 from demo.training.loop import Budget
 from demo.training.presets import EMBEDDED, PRESETS, StageName
@@ -171,7 +171,7 @@ def evaluate(
 
 
 def _measured(folder: Path, held: HeldOut, flicker: bool) -> Measured:
-    total = STILL_ROWS + flicker * FLICKER_ROWS
+    total = rows_of(recommended_denoise(folder), flicker)
     done = iter(range(1, total + 1))
     with bar(str(folder), total) as told:
         return measure(folder, held, flicker, lambda: told(next(done)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,8 +39,11 @@ SIDE = 256
 PROMPT = "sharp, detailed, 3d render of a rabbit face, best quality"
 NEGATIVE = "blurry, low quality"
 STEPS = 20
-DENOISE = (0.3, 0.4, 0.5)
+DENOISE = (0.2, 0.25, 0.3, 0.4, 0.5)
 FLICKER_DENOISE = (0.3, 0.4)
+"""Strengths that every model is measured at, besides the one that is recommended for it."""
+RECOMMENDED = 0.3
+"""What counts as recommended for a model that says nothing."""
 SEED = 0
 DECODED_AT_ONCE = 4
 
@@ -179,8 +183,25 @@ class Painter:
         return np.asarray(((made.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy(), np.uint8)
 
 
-def still_table(painter: Painter, held: HeldOut, told: Callable[[], None]) -> list[Row]:
-    """The card's table; `told` is called after each of its `STILL_ROWS` rows."""
+def recommended_denoise(folder: Path) -> float:
+    """What a model folder's `farm.json` recommends."""
+    path = folder / "farm.json"
+    said = json.loads(path.read_text()) if path.is_file() else {}
+    return float(said.get("recommended", {}).get("denoise", RECOMMENDED))
+
+
+def still_name(denoise: float) -> str:
+    """Of a row of the card's table."""
+    return f"denoise {denoise} cfg 1"
+
+
+def same_noise_name(denoise: float) -> str:
+    """Of a row of the flicker table."""
+    return f"img2img {denoise}, same noise"
+
+
+def still_table(painter: Painter, held: HeldOut, recommended: float, told: Callable[[], None]) -> list[Row]:
+    """The card's table; `told` is called after each row."""
 
     def row(name: str, made: Sequence[U8], given: Sequence[U8] | None) -> Row:
         told()
@@ -189,20 +210,23 @@ def still_table(painter: Painter, held: HeldOut, told: Callable[[], None]) -> li
 
     rows = [row("input", held.soft, None)]
     rows.append(row("VAE round trip only", [painter.round_trip(each) for each in held.soft], held.soft))
-    for denoise in DENOISE:
+    for denoise in sorted({*DENOISE, recommended}):
         made = [painter.paint(each, denoise) for each in held.soft]
-        rows.append(row(f"denoise {denoise} cfg 1", made, held.soft))
-    made = [painter.paint(each, 0.4, 1.5) for each in held.soft]
-    rows.append(row("denoise 0.4 cfg 1.5", made, held.soft))
+        rows.append(row(still_name(denoise), made, held.soft))
+    made = [painter.paint(each, recommended, 1.5) for each in held.soft]
+    rows.append(row(f"denoise {recommended} cfg 1.5", made, held.soft))
     rows.append(row("sharp original through the VAE", [painter.round_trip(each) for each in held.sharp], held.sharp))
     return rows
 
 
-STILL_ROWS = len(DENOISE) + 4
+def rows_of(recommended: float, flicker: bool) -> int:
+    """Rows that are measured of a model."""
+    still = 4 + len({*DENOISE, recommended})
+    return still + (2 + 3 * len({*FLICKER_DENOISE, recommended}) if flicker else 0)
 
 
-def flicker_table(painter: Painter, held: HeldOut, told: Callable[[], None]) -> list[FlickerRow]:
-    """The card's flicker table; `told` is called after each of its `FLICKER_ROWS` rows."""
+def flicker_table(painter: Painter, held: HeldOut, recommended: float, told: Callable[[], None]) -> list[FlickerRow]:
+    """The card's flicker table; `told` is called after each row."""
 
     def row(name: str, made: Sequence[U8]) -> FlickerRow:
         told()
@@ -211,21 +235,20 @@ def flicker_table(painter: Painter, held: HeldOut, told: Callable[[], None]) -> 
 
     soft = held.soft_clip
     rows = [row("soft input", soft), row("sharp original", held.sharp_clip)]
-    for denoise in FLICKER_DENOISE:
+    for denoise in sorted({*FLICKER_DENOISE, recommended}):
         own = [painter.paint(frame, denoise, seed=number) for number, frame in enumerate(soft)]
         rows.append(row(f"img2img {denoise}, own noise per frame", own))
-        rows.append(row(f"img2img {denoise}, same noise", [painter.paint(frame, denoise) for frame in soft]))
+        rows.append(row(same_noise_name(denoise), [painter.paint(frame, denoise) for frame in soft]))
         rows.append(row(f"AnimateDiff {denoise}, own noise per frame", painter.animate(soft, denoise)))
     return rows
-
-
-FLICKER_ROWS = 2 + 3 * len(FLICKER_DENOISE)
 
 
 @dataclass(frozen=True)
 class Measured:
     """All figures of a model."""
 
+    recommended: float
+    """The denoise that its folder recommends."""
     rows: tuple[Row, ...]
     flicker: tuple[FlickerRow, ...]
 
@@ -244,6 +267,7 @@ class Measured:
 
 def measure(folder: Path, held: HeldOut, flicker: bool, told: Callable[[], None]) -> Measured:
     """All figures of the model in `folder`."""
-    painter = Painter(load(folder))
-    rows = still_table(painter, held, told)
-    return Measured(tuple(rows), tuple(flicker_table(painter, held, told)) if flicker else ())
+    painter, recommended = Painter(load(folder)), recommended_denoise(folder)
+    rows = still_table(painter, held, recommended, told)
+    moving = flicker_table(painter, held, recommended, told) if flicker else []
+    return Measured(recommended, tuple(rows), tuple(moving))

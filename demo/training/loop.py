@@ -80,11 +80,6 @@ def rate_at(progress: float, highest: float) -> float:
     return highest * min(1.0, progress / WARM + 0.01) * fall
 
 
-def between(before: Mapping[str, Tensor], after: Mapping[str, Tensor], trust: float) -> dict[str, Tensor]:
-    """Weights on the straight line from `before` (0) to `after` (1)."""
-    return {name: torch.lerp(before[name], after[name], trust) for name in before}
-
-
 class Run:
     """A stage with its optimizer and its average."""
 
@@ -96,8 +91,7 @@ class Run:
         self.state = State()
         for weight in stage.weights.values():
             weight.requires_grad_(True)
-        self.before = {name: weight.detach().clone() for name, weight in stage.weights.items()}
-        self.average = {name: weight.clone() for name, weight in self.before.items()}
+        self.average = {name: weight.detach().clone() for name, weight in stage.weights.items()}
         self.optimizer = torch.optim.AdamW(stage.weights.values(), pace.rate, betas=(0.9, 0.98), weight_decay=0.01)
         if self.checkpoint.is_file():
             self._resume()
@@ -125,8 +119,8 @@ class Run:
         making.replace(self.checkpoint)
 
     def finish(self) -> None:
-        """Leave the average for the next stage, as far as it is trusted; the checkpoint is no longer needed."""
-        save_learnt(self.outcome, {**between(self.before, self.average, self.pace.trust), **self.stage.outcome()})
+        """Leave the average for the next stage; the checkpoint is no longer needed."""
+        save_learnt(self.outcome, {**self.average, **self.stage.outcome()})
         self.checkpoint.unlink(missing_ok=True)
 
     def step(self, progress: float) -> dict[str, float]:

@@ -72,7 +72,6 @@ class Networks:
 LEARNT: dict[StageName, tuple[str, ...]] = {
     StageName.AUTOENCODER: ("vae",),
     StageName.DENOISER: ("unet",),
-    StageName.CALIBRATION: ("vae.post_quant_conv",),
     StageName.DECODER: ("vae.decoder", "vae.post_quant_conv"),
     StageName.MOTION: ("motion_adapter",),
 }

@@ -20,8 +20,6 @@ class StageName(StrEnum):
     """Encoder and decoder together, with a divergence from unit latents."""
     DENOISER = "denoiser"
     """The UNet (and the text encoder, if the run starts from nothing)."""
-    CALIBRATION = "calibration"
-    """A linear map of the latents before the decoder, in closed form."""
     DECODER = "decoder"
     """The decoder again, on what the denoiser makes of soft latents."""
     MOTION = "motion"
@@ -40,9 +38,6 @@ class Pace:
     """Highest learning rate; it falls to nought along a cosine."""
     average: float = 0.999
     """Weight of what was in the moving average of the weights, per step."""
-    trust: float = 1.0
-    """Part of the way from the weights before to the average that is gone at the end (Wortsman et al. 2022): a short
-    run on few pictures unlearns some of what a longer one knew. Of the calibration: part of the map that is laid in."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +118,7 @@ PRESETS: dict[str, Preset] = {
     "cpu": Preset(
         start=EMBEDDED,
         paces={
-            StageName.DENOISER: Pace(minutes=36, batch=16, rate=4e-4, trust=0.8),
-            StageName.CALIBRATION: Pace(minutes=1, batch=16, rate=0, trust=0.6),
+            StageName.DENOISER: Pace(minutes=36, batch=16, rate=4e-4),
         },
         crop=128,
         tiles=2400,

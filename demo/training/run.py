@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,11 @@ from pathlib import Path
 import torch
 
 from demo.training.autoencoder import AutoencoderStage, DecoderStage
-from demo.training.calibration import calibrate
 from demo.training.denoiser import DenoiserStage
-from demo.training.latents import Latents, keep_latents
+from demo.training.latents import keep_latents
 from demo.training.loop import Budget, Stage, State, train
 from demo.training.motion import MotionStage
-from demo.training.networks import Networks, build, save_learnt, weights_path
+from demo.training.networks import Networks, build, weights_path
 from demo.training.presets import PRESETS, Preset, StageName
 from demo.training.tiles import Tiles, load_tiles
 from farm.errors import Rejected
@@ -99,22 +97,8 @@ def prepared(where: Where, name: StageName, told: Callable[[str, float], None]) 
     # A stage that is run again starts from those before it, not from its own outcome.
     weights_path(where.work, name).unlink(missing_ok=True)
     networks = build(where.sizes, where.work, captions, where.device)
-    if name is StageName.CALIBRATION:
-        return lambda _: _calibrated(where, networks, tiles, told)
     stage = _stage(where, name, networks, tiles, told)
     return lambda budget: train(stage, where.sizes.paces[name], budget, where.work)
-
-
-def _calibrated(where: Where, networks: Networks, tiles: Tiles, told: Callable[[str, float], None]) -> State:
-    begun = time.monotonic()
-    latents = _latents(where, networks, tiles, told)
-    learnt = calibrate(networks, latents, where.sizes, where.device, lambda part: told("crops, restored", part))
-    save_learnt(weights_path(where.work, StageName.CALIBRATION), learnt)
-    return State(1, time.monotonic() - begun)
-
-
-def _latents(where: Where, networks: Networks, tiles: Tiles, told: Callable[[str, float], None]) -> Latents:
-    return keep_latents(networks, tiles, where.work, where.device, lambda part: told("latents of all tiles", part))
 
 
 def _stage(
@@ -123,7 +107,7 @@ def _stage(
     preset, device = where.sizes, where.device
     if name is StageName.AUTOENCODER:
         return AutoencoderStage(networks, tiles, preset, device)
-    latents = _latents(where, networks, tiles, told)
+    latents = keep_latents(networks, tiles, where.work, device, lambda part: told("latents of all tiles", part))
     if name is StageName.DENOISER:
         return DenoiserStage(networks, latents, tiles.words, preset, device)
     if name is StageName.DECODER:

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from transformers import CLIPTokenizer
 
-from demo.training import sources
 from demo.training.__main__ import app, main
 from demo.training.assembly import LARGEST, NothingTrained, assemble
-from demo.training.calibration import fit
 from demo.training.denoiser import Moment, noised, step_weights, visibility
 from demo.training.latents import block_encoder, keep_latents, to_tensor
-from demo.training.loop import Budget, Run, between, rate_at, train
+from demo.training.loop import Budget
 from demo.training.losses import likeness, structure, texture
 from demo.training.networks import build, encoded, load, noise_shares, save_learnt, weights_path
-from demo.training.presets import EMBEDDED, PRESETS, Pace, StageName
+from demo.training.presets import EMBEDDED, PRESETS, StageName
 from demo.training.run import OtherPreset, Where, prepared, wanted_stages
 from demo.training.scenes import SCENES, SIDE
 from demo.training.softening import soften
-from demo.training.sources import CannotFetch, Manager, PackageChanged, fetch
 from demo.training.tiles import NoPictures, is_sharp, load_tiles, write_strips, write_tiles
-from demo.training.vocabulary import learn_merges, write_tokenizer
 from tests.unit.gpu.demo import FOLDER
 from workers.gpu.models import load_model
 
@@ -43,7 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = Where("tiny", work, CPU)
     for name in wanted_stages(where, ()):
         state = prepared(where, name, lambda _, __: None)(Budget(1, steps=2))
-        assert state.steps == (1 if name is StageName.CALIBRATION else 2)
+        assert state.steps == 2
     return work
 
 
@@ -71,13 +65,13 @@ def test_what_a_run_did_not_learn_stays_as_it_was_in_the_embedded_model(tmp_path
     write_tiles(work, (), 1, 1, lambda: None)
     write_strips(work, (), 1, 1)
     bias = torch.full((32,), 0.5)
-    save_learnt(weights_path(work, StageName.CALIBRATION), {"vae.post_quant_conv/bias": bias})
+    save_learnt(weights_path(work, StageName.DENOISER), {"unet/conv_out.bias": bias})
     assert assemble(Where("cpu", work, CPU), folder) < LARGEST
-    same = ("unet", "text_encoder", "motion_adapter", "tokenizer", "scheduler")
+    same = ("vae", "text_encoder", "motion_adapter", "tokenizer", "scheduler")
     files = [path for name in same for path in (folder / name).glob("*") if path.suffix != ".json"]
     assert files
     assert all(path.read_bytes() == (FOLDER / path.relative_to(folder)).read_bytes() for path in files)
-    assert (load(folder).vae.post_quant_conv.bias == bias).all()
+    assert (load(folder).unet.conv_out.bias == bias).all()
     assert not [path for path in folder.rglob("config.json") if str(FOLDER) in path.read_text()]
 
 
@@ -179,115 +173,6 @@ def test_latents_are_kept_for_their_encoder_alone(trained: Path) -> None:
     seen = visibility(networks, torch.from_numpy(values[:2, 0, :, :8, :8].astype(np.float32)))
     assert seen.mean() == pytest.approx(1)
     assert seen[0] > seen[-1]
-
-
-def test_the_calibration_finds_what_of_each_channel_can_be_believed() -> None:
-    draw = torch.Generator().manual_seed(0)
-    sharp = torch.randn((4, 2, 16, 16), generator=draw)
-    noise = torch.randn(sharp.shape, generator=draw)
-    # One channel is right but for a shift, the other is half noise.
-    restored = torch.stack([sharp[:, 0] + 1, sharp[:, 1] + noise[:, 1]], 1)
-    change, shift = fit(restored, sharp)
-    assert torch.allclose(change, torch.tensor([[0.0, 0.0], [0.0, -0.5]]), atol=0.06)
-    assert torch.allclose(shift, torch.tensor([-1.0, 0.0]), atol=0.06)
-
-
-def test_a_run_is_gone_on_with_as_far_as_it_is_trusted() -> None:
-    before, after = {"w": torch.zeros(2)}, {"w": torch.full((2,), 4.0)}
-    assert between(before, after, 0.25)["w"].tolist() == [1, 1]
-
-
-class OneWeight:
-    """A stage whose weight should become 5."""
-
-    name = "one"
-
-    def __init__(self) -> None:
-        self.weights = {"w": torch.nn.Parameter(torch.zeros(1))}
-        self.stop_at = -1
-        self.seen = 0
-
-    def losses(self, progress: float) -> dict[str, torch.Tensor]:
-        self.seen += 1
-        if self.seen == self.stop_at:
-            raise KeyboardInterrupt
-        return {"loss": ((self.weights["w"] - 5) ** 2).sum()}
-
-    def stepped(self) -> None:
-        pass
-
-    def outcome(self) -> dict[str, torch.Tensor]:
-        return {"more": torch.ones(1)}
-
-
-def test_a_run_that_was_interrupted_goes_on_where_it_stood(tmp_path: Path) -> None:
-    pace, budget = Pace(minutes=1, batch=1, rate=0.5, average=0.5), Budget(1, steps=40)
-    whole, at_once = OneWeight(), tmp_path / "whole"
-    at_once.mkdir()
-    train(whole, pace, budget, at_once)
-    broken = OneWeight()
-    broken.stop_at = 17
-    with pytest.raises(KeyboardInterrupt):
-        train(broken, pace, budget, tmp_path)
-    assert (tmp_path / "one.checkpoint").is_file()
-    rest = OneWeight()
-    assert train(rest, pace, budget, tmp_path).steps == 40
-    assert rest.seen == 40 - 16
-    assert not (tmp_path / "one.checkpoint").exists()
-    assert (tmp_path / "one.safetensors").read_bytes() == (at_once / "one.safetensors").read_bytes()
-    assert whole.weights["w"].item() == pytest.approx(5, abs=0.5)
-
-
-def test_what_is_left_is_the_average(tmp_path: Path) -> None:
-    run = Run(OneWeight(), Pace(minutes=1, batch=1, rate=0.1, average=0.5), tmp_path)
-    run.step(0.5)
-    moved = run.stage.weights["w"].item()
-    assert run.average["w"].item() == pytest.approx(moved * (1 - 2 / 11), rel=1e-4)
-
-
-def test_the_rate_rises_and_falls() -> None:
-    rates = [rate_at(progress, 1.0) for progress in (0, 0.03, 0.5, 1)]
-    assert rates[0] < 0.02
-    assert rates[1] > 0.95
-    assert rates[1] > rates[2] > rates[3] == pytest.approx(0.02)
-
-
-def test_pairs_that_occur_most_often_are_joined_first(tmp_path: Path) -> None:
-    assert learn_merges(["hat", "hat", "cat"], 2) == [("a", "t</w>"), ("h", "at</w>")]
-    tokenizer = CLIPTokenizer.from_pretrained(write_tokenizer(tmp_path / "tokenizer", ["photo of a dog"]))
-    found = tokenizer("a photo").input_ids
-    assert len(found) < 2 + len("aphoto")
-    assert (found[0], found[-1]) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
-    assert tokenizer.decode(found, skip_special_tokens=True).strip() == "a photo"
-
-
-@pytest.fixture
-def package() -> sources.Package:
-    return replace(sources.PACKAGES[0], name="somebody", version="1.0", sha256="0" * 64)
-
-
-def test_a_package_that_was_changed_is_refused(package: sources.Package, tmp_path: Path) -> None:
-    (tmp_path / "somebody-1.0.tgz").write_bytes(b"another")
-    with pytest.raises(PackageChanged, match=r"somebody 1\.0 has the SHA-256"):
-        fetch(package, tmp_path)
-    same = replace(package, sha256=sources.digest(tmp_path / "somebody-1.0.tgz"))
-    assert fetch(same, tmp_path).name == "somebody-1.0.tgz"
-
-
-def test_a_missing_package_manager_is_said(
-    package: sources.Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    for manager in Manager:
-        with pytest.raises(CannotFetch, match=f"there is no {manager} on this machine"):
-            fetch(replace(package, manager=manager), tmp_path)
-
-
-def test_every_package_is_pinned_and_free() -> None:
-    for package in sources.PACKAGES:
-        assert len(package.sha256) == 64
-        assert any(word in package.license for word in ("MIT", "CC0", "public domain"))
-        assert f"{package.version}" in " ".join(sources.command(package, Path()))
 
 
 def test_the_embedded_model_is_the_start_of_the_run_on_a_cpu() -> None:

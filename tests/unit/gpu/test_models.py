@@ -93,7 +93,7 @@ def test_farm_json_may_be_missing_or_say_more() -> None:
     assert FarmFile.model_validate({}).motion_norm is None
     about = FarmFile.model_validate(json.loads((FOLDER / "farm.json").read_text()))
     assert about.motion_norm == "window"
-    assert about.recommended["denoise"] == 0.35
+    assert about.recommended["denoise"] == 0.25
 
 
 def test_v_prediction_is_read_from_the_scheduler(folder: Path) -> None:
