@@ -11,7 +11,24 @@ from api.auth import Keys, authenticate, check_binding
 from api.context import Context
 from api.digests import digests
 from api.guard import Guard
-from api.routes import actions, forecast, frames, jobs, models, outputs, pages, tasks, trace, uploads, workers
+from api.routes import (
+    actions,
+    chunks,
+    feed,
+    forecast,
+    frames,
+    jobs,
+    models,
+    outputs,
+    pages,
+    previews,
+    samplers,
+    session,
+    tasks,
+    trace,
+    uploads,
+    workers,
+)
 from api.routes.health import health, metrics
 from api.views import ROOT
 from farm.adapters.media import limits_of
@@ -34,7 +51,23 @@ Errors are `application/problem+json`: what was seen, what is needed, what to ch
 submission may be repeated safely. All links in answers are paths on this server.
 """
 
-_ROUTERS = (uploads, forecast, jobs, actions, tasks, trace, frames, outputs, models, workers)
+_ROUTERS = (
+    uploads,
+    forecast,
+    jobs,
+    actions,
+    tasks,
+    trace,
+    frames,
+    previews,
+    chunks,
+    outputs,
+    models,
+    samplers,
+    workers,
+    feed,
+    session,
+)
 
 
 def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | None = None) -> FastAPI:
@@ -59,6 +92,7 @@ def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | 
     app.state.keys = keys
     for module in _ROUTERS:
         app.include_router(module.router, prefix=ROOT, dependencies=[Depends(authenticate)])
+    app.include_router(session.entrance, prefix=ROOT)
     app.include_router(health)
     app.include_router(metrics, dependencies=[Depends(authenticate)])
     app.include_router(pages.router)
