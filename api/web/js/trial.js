@@ -41,7 +41,7 @@ export function trial(clip) {
           end = follow(`jobs/${job.id}/events`, { "job.status": (now) => {
             state(`frame ${number} · ${duration((performance.now() - begun) / 1000)}`, now.status);
             const total = now.tasks || 1;
-            fill(said, ENDED.includes(now.status) ? [] : progress(now.counts.completed / total, now.status, "Trial"));
+            fill(said, ENDED.includes(now.status) ? [] : [progress(now.counts.completed / total, now.status, "Trial"), h("p", { class: "quiet small" }, now.waiting_reason ?? now.activity)]);
             if (!ENDED.includes(now.status)) return;
             end();
             if (now.status === "completed") {

@@ -7,6 +7,7 @@ import { fill, h } from "./dom.js";
 
 const WIDTH = 1600;
 const STEP = 2;
+const LINES = 36; // of text in the height of a picture
 const NOT_YET = { f: "This chunk failed before its frames were decoded. Its tasks tell why." };
 
 /** The viewer; `size` is the clip's in pixels. `go(index)` moves to another frame, `open(chunk, source)` shows tasks. */
@@ -64,7 +65,7 @@ export function viewer(job, size, { go, open }) {
 
   function draw(frame, state) {
     const has = { input: Boolean(frame.links.input), final: Boolean(frame.links.final) };
-    fill(regions, frame.segments.map((segment, order) => box(segment.region, order)));
+    fill(regions, frame.segments.map((segment, order) => box(segment, order)));
     fill(side, h("div", {}, h("h2", { class: "number" }, `Frame ${frame.number}`), h("p", { class: "quiet" }, frame.name || "not decoded yet")),
       h("dl", { class: "facts" }, h("dt", {}, "State"), h("dd", {}, WORDS[state]), h("dt", {}, "Chunk"),
         h("dd", {}, h("button", { class: "plain link", type: "button", onclick: () => open(frame.chunk, "") }, String(frame.chunk)))),
@@ -82,9 +83,11 @@ export function viewer(job, size, { go, open }) {
       h("span", {}, segment.source), h("span", { class: "quiet small number" }, `${x2 - x1} × ${y2 - y1}`)));
   }
 
-  function box([x1, y1, x2, y2], order) {
+  function box({ region: [x1, y1, x2, y2], source }, order) {
     const place = { x: x1, y: y1, width: x2 - x1, height: y2 - y1, rx: 2 };
-    return [h("svg:rect", { ...place, class: "shade" }), h("svg:rect", { ...place, "data-order": order })];
+    const letters = size[1] / LINES;
+    const name = h("svg:text", { x: x1 + letters / 3, y: y1 + letters * 1.1, "font-size": letters }, source);
+    return [h("svg:rect", { ...place, class: "shade" }), h("svg:rect", { ...place, "data-order": order }), name];
   }
 
   function show(index) {
