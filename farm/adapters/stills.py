@@ -6,13 +6,14 @@ import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from threading import Lock, get_ident
 
 import numpy as np
 from PIL import Image
 
-from farm.adapters.pictures import U8, decode_rgb, encode_webp
+from farm.adapters.pictures import U8, decode_rgb
 from farm.adapters.video_decode import decode_group
 from farm.domain.media import Media
 from farm.errors import BadFrame, NotFound, Rejected
@@ -20,6 +21,8 @@ from farm.ports import Blobs
 
 QUALITY = 82
 """Of previews, as WebP, from 1 to 100."""
+EFFORT = 2
+"""From 0 to 6: half the time of 4, the default, for 4 % more bytes."""
 KEPT_FILES = 8
 """Videos that are kept on disk for the next look."""
 
@@ -96,7 +99,9 @@ def preview(pixels: U8, width: int) -> bytes:
     if picture.width > width:
         height = max(1, round(picture.height * width / picture.width))
         picture = picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return encode_webp(np.asarray(picture), QUALITY)
+    out = BytesIO()
+    picture.save(out, "WEBP", quality=QUALITY, method=EFFORT)
+    return out.getvalue()
 
 
 def _no_frame(media: Media, number: int) -> str:

@@ -2,6 +2,8 @@
 
 export const ROOT = "/api/v1";
 const RECONNECT_MS = 3000;
+const TRIES = 4;
+const AGAIN_MS = 400;
 
 /** What the API answered instead of what was asked for (problem+json). */
 export class Problem extends Error {
@@ -20,13 +22,7 @@ export async function ask(path, { method = "GET", json, body, headers = {}, sign
     request.body = JSON.stringify(json);
     request.headers["Content-Type"] = "application/json";
   }
-  let answer;
-  try {
-    answer = await fetch(path.startsWith("/") ? path : `${ROOT}/${path}`, request);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem(0, { title: "The farm does not answer", detail: "Check that its API runs and that this machine reaches it; this page tries again by itself." });
-  }
+  const answer = await reach(path.startsWith("/") ? path : `${ROOT}/${path}`, request);
   if (answer.status === 204) return null;
   const text = await answer.text();
   if (answer.ok) return JSON.parse(text);
@@ -38,6 +34,20 @@ export async function ask(path, { method = "GET", json, body, headers = {}, sign
   }
   if (answer.status === 401) window.dispatchEvent(new Event("farm-key"));
   throw new Problem(answer.status, told);
+}
+
+/** Questions are asked again where the network fails for a moment; what changes something is sent once. */
+async function reach(address, request, tried = 1) {
+  try {
+    return await fetch(address, request);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    if (request.method === "GET" && tried < TRIES) {
+      await new Promise((done) => setTimeout(done, AGAIN_MS * 2 ** (tried - 1)));
+      return reach(address, request, tried + 1);
+    }
+    throw new Problem(0, { title: "The farm does not answer", detail: "Check that its API runs and that this machine reaches it, and try again." });
+  }
 }
 
 export const post = (path, json) => ask(path, { method: "POST", json });
@@ -52,10 +62,13 @@ export function openapi() {
   return document_;
 }
 
-/** Names of the actions that this farm knows for jobs. */
-export async function actions() {
-  const schemas = (await openapi()).components.schemas;
-  return new Set(schemas.Action?.properties?.action?.enum ?? []);
+/** What can be done with jobs on this farm: the names of its actions, and whether a job's priority may be changed. */
+export async function abilities() {
+  const { components, paths } = await openapi();
+  return {
+    actions: new Set(components.schemas.Action?.properties?.action?.enum ?? []),
+    priority: Boolean(paths[`${ROOT}/jobs/{job_id}`]?.patch),
+  };
 }
 
 /**

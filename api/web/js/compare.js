@@ -1,6 +1,6 @@
 // Two pictures of the same frame and a divider between them.
 
-import { h } from "./dom.js";
+import { h, picture } from "./dom.js";
 
 /** The slider; `aspect` is width over height of the pictures. */
 export function compare(aspect, ...over) {
@@ -56,10 +56,6 @@ export function compare(aspect, ...over) {
 function put(image, address) {
   if (image.dataset.wanted === address) return;
   image.dataset.wanted = address;
-  const next = new Image();
-  next.fetchPriority = "high"; // before the thumbnails
-  next.onload = () => {
-    if (image.dataset.wanted === address) image.src = address;
-  };
-  next.src = address;
+  // Before the thumbnails.
+  picture(address, { priority: "high", wanted: () => image.dataset.wanted === address, there: () => { image.src = address; } });
 }

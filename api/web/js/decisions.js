@@ -12,15 +12,14 @@ const BUTTONS = [
   ["pause", "Pause", (job) => ["queued", "active"].includes(job.status), ""],
   ["resume", "Resume", (job) => job.status === "paused", "primary"],
   ["retry", "Retry", (job) => job.counts.failed + job.counts.canceled > 0 && job.status !== "cancel-requested", "primary"],
-  ["eat", "Keep originals", (job) => job.counts.failed > 0, ""],
+  ["unblock", "Unblock workers", (job) => job.blocked?.length > 0, ""],
   ["cancel", "Cancel", (job) => !ENDED.has(job.status) && job.status !== "cancel-requested", "danger"],
 ];
 const EXPLAINED = {
   cancel: "Running work is stopped. Frames that are finished stay, and Retry goes on from there.",
-  eat: "Segments that failed are left as they were in the clip, and the frames are finished without them.",
 };
 
-/** The buttons of a job. `known` are the farm's actions, `told` is given errors. */
+/** The buttons of a job. `known` is what the farm can do, `told` is given errors. */
 export function decisions(id, known, told) {
   const element = h("div", { class: "tools" });
   let shown = "";
@@ -45,14 +44,30 @@ export function decisions(id, known, told) {
       h("button", { type: "submit", class: "primary" }, word))));
   }
 
+  function reorder(priority) {
+    const wanted = h("input", { type: "number", id: "priority", min: 0, max: 100, value: priority, required: true });
+    const asked = dialog("Priority", h("form", { onsubmit: async (event) => {
+      event.preventDefault();
+      asked.close();
+      try {
+        await ask(`jobs/${id}`, { method: "PATCH", json: { priority: Number(wanted.value) } });
+        told(null);
+      } catch (error) {
+        told(error);
+      }
+    } }, h("div", {}, h("label", { for: "priority" }, "From 0 to 100; larger is served first"), wanted),
+    h("div", { class: "tools" }, h("button", { type: "button", onclick: () => asked.close() }, "Back"), h("button", { type: "submit", class: "primary" }, "Change"))));
+  }
+
   return {
     element,
     take(job) {
-      const now = BUTTONS.filter(([name, , allowed]) => known.has(name) && allowed(job));
-      const key = `${now.map(([name]) => name)}${job.chunks.done > 0}`;
+      const now = BUTTONS.filter(([name, , allowed]) => known.actions.has(name) && allowed(job));
+      const hurry = known.priority && !ENDED.has(job.status);
+      const key = `${now.map(([name]) => name)}${job.chunks.done > 0}${hurry}${job.priority}`;
       if (key === shown) return;
       shown = key;
-      fill(element, now.map(([name, word, , look]) => h("button", { type: "button", class: look, data: { action: name },
+      fill(element, hurry ? h("button", { type: "button", data: { action: "priority" }, onclick: () => reorder(job.priority) }, `Priority ${job.priority}`) : null, now.map(([name, word, , look]) => h("button", { type: "button", class: look, data: { action: name },
         onclick: () => (EXPLAINED[name] ? confirm(name, word) : act(name)) }, word)),
       job.chunks.done > 0 ? h("button", { type: "button", onclick: () => downloads(id) }, "Download") : null);
     },

@@ -83,3 +83,20 @@ export function palette(element) {
     return found[name];
   };
 }
+
+const TRIES = 6;
+const AGAIN_MS = 700;
+
+/**
+ * A picture in the background: `there(address)` is called when it has come, unless `wanted()` says by then that nobody
+ * waits for it. A network that fails for a moment is no reason to show nothing: it is asked for a few times.
+ */
+export function picture(address, { wanted, there, priority = "auto" }, tried = 1) {
+  const image = new Image();
+  image.fetchPriority = priority;
+  image.onload = () => (wanted() ? there(image) : null);
+  image.onerror = () => {
+    if (tried < TRIES) setTimeout(() => (wanted() ? picture(address, { wanted, there, priority }, tried + 1) : null), AGAIN_MS * 2 ** (tried - 1));
+  };
+  image.src = address;
+}

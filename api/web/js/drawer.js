@@ -8,7 +8,7 @@ import { clock, duration } from "./format.js";
 const LOOK_MS = 1500;
 const ORDER = ["failed", "soft-failed", "active", "queued", "depend", "eaten", "canceled", "completed"];
 
-/** The drawer of a job; `known` are the actions that the farm has. */
+/** The drawer of a job; `known` is what the farm can do. */
 export function drawer(job, known, go) {
   let map = null;
   let what = null;
@@ -45,7 +45,7 @@ export function drawer(job, known, go) {
     tasks.sort((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state));
     const nothing = { d: "All of it ended well, and its tasks were put away.", q: "Its tasks come when the chunk enters the window." };
     fill(body, frames,
-      failed.length ? h("p", {}, decide("retry", "Try again"), " ", known.has("eat") ? decide("eat", "Keep the original pixels") : null) : null,
+      failed.length ? h("p", {}, decide("retry", "Try again"), " ", known.actions.has("eat") ? decide("eat", "Keep the original pixels") : null) : null,
       tasks.length ? tasks.map(card) : h("p", { class: "quiet" }, nothing[map.states[chunk]] ?? "It has no such task."));
     body.style.display = "grid";
     body.style.gap = "16px";
@@ -54,8 +54,7 @@ export function drawer(job, known, go) {
       return h("button", { type: "button", class: action === "retry" ? "primary" : "", onclick: async () => {
         try {
           // A failed task has taken others with it, so the chunk is meant as a whole.
-          const filter = action === "retry" ? { chunk } : { tasks: failed.map((task) => task.id) };
-          await post(`jobs/${job}/actions`, { action, filter });
+          await post(`jobs/${job}/actions`, { action, filter: { chunk } });
           load();
         } catch (error) {
           body.prepend(problem(error));
@@ -98,6 +97,7 @@ function card(task) {
     h("p", { class: "quiet small" }, [task.attempt ? `attempt ${task.attempt}` : "not begun", task.worker && `on ${task.worker}`,
       task.steps ? `step ${task.step} of ${task.steps}` : ""].filter(Boolean).join(" · ")),
     task.error ? h("p", { class: "error" }, task.error) : null,
+    task.cause ? h("p", { class: "quiet small" }, "Not run, since another failed: ", h("code", {}, task.cause)) : null,
     task.history.length ? h("div", {}, task.history.map((attempt, number) => tried(attempt, number + 1, task.error))) : null);
 }
 

@@ -1,11 +1,11 @@
 // One job: how far it is, its frames, its chunks, and what can be done.
 
-import { actions, ask, follow } from "./api.js";
+import { abilities, ask, follow } from "./api.js";
 import { ChunkMap } from "./chunks.js";
 import { decisions } from "./decisions.js";
 import { calmly, fill, h, pill, problem, progress } from "./dom.js";
 import { drawer } from "./drawer.js";
-import { ago, count, duration, percent } from "./format.js";
+import { ago, count, duration, percent, some } from "./format.js";
 import { grid, legend, overview } from "./grid.js";
 import { parameters } from "./parameters.js";
 import { strip } from "./strip.js";
@@ -26,7 +26,7 @@ export function jobPage(page, frame, id) {
   });
 
   async function open() {
-    const [job, known] = await Promise.all([ask(`jobs/${id}`), actions()]);
+    const [job, known] = await Promise.all([ask(`jobs/${id}`), abilities()]);
     const map = new ChunkMap(await ask(`jobs/${id}/chunks`));
     if (gone) return;
     frame.title(job.name || id);
@@ -53,6 +53,7 @@ function build(page, frame, job, firstMap, known, told) {
 
   const head = h("div", { class: "title" });
   const bar = h("div");
+  const notes = h("div");
   const figures = h("dl", { class: "card facts-line" });
   const deciding = decisions(id, known, told);
   const tasks = drawer(id, known, (index) => go(index, true));
@@ -73,7 +74,7 @@ function build(page, frame, job, firstMap, known, told) {
   page.append(
     h("a", { class: "back", href: "/" }, "← Jobs"),
     h("div", { class: "head" }, h("div", {}, head, h("p", { class: "quiet" }, about(job))), deciding.element),
-    h("div", { class: "overall" }, bar), figures, look.element,
+    h("div", { class: "overall" }, bar), notes, figures, look.element,
     h("section", { class: "card map", "aria-label": "Frames and chunks" },
       h("div", { class: "top" }, h("h2", {}, "Frames"), meaning), whole.element, film.element, cells.element),
     list);
@@ -110,13 +111,14 @@ function build(page, frame, job, firstMap, known, told) {
     fill(head, h("h1", {}, now.name || id), pill(now.status));
     const share = now.frames.total ? now.frames.done / now.frames.total : 0;
     fill(bar, progress(share, now.status, `${now.frames.done} of ${now.frames.total} frames`));
-    fill(figures, figure("Done", percent(share), `${count(now.frames.done)} of ${count(now.frames.total)} frames`),
+    fill(figures, figure("Done", percent(share), `${count(now.frames.done)} of ${some(now.frames.total, "frame")}`),
       now.ended ? figure("Took", now.started ? duration((Date.parse(now.ended) - Date.parse(now.started)) / 1000) : "–", ago(now.ended))
         : figure("Left", now.eta ? duration(now.eta.seconds) : "–", now.eta ? "if it goes on like this" : now.waiting_reason ? "" : "after the first frame"),
       figure("Workers", count(now.workers_active), "at work"),
       figure("Chunks", `${count(now.chunks.done)} / ${count(now.chunks.total)}`, now.chunks.failed ? `${count(now.chunks.failed)} failed` : "done"),
       figure("Reused", count(now.cache.hits), `of ${count(now.cache.hits + now.cache.misses)} detail tasks`));
     deciding.take(now);
+    fill(notes, (now.notes ?? []).map((text) => h("p", { class: "problem notice" }, text)));
     if (now.waiting_reason) fill(bar, bar.firstChild, h("p", { class: "quiet small", style: { "margin-top": "8px" } }, now.waiting_reason));
   }
 

@@ -1,7 +1,7 @@
 // All jobs, newest first, as they move.
 
 import { ROOT, ask, follow } from "./api.js";
-import { empty, fill, h, pill, problem, progress } from "./dom.js";
+import { empty, fill, h, picture, pill, problem, progress } from "./dom.js";
 import { ago, count, left, percent, some } from "./format.js";
 
 const PAGE = 50;
@@ -98,22 +98,24 @@ function row(job) {
 }
 
 function update(made, job) {
-  const [picture, what, far, state] = made.children;
+  const [frame, what, far, state] = made.children;
   const share = job.frames.total ? job.frames.done / job.frames.total : 0;
   const shown = `${ROOT}/jobs/${job.id}/last-rendered?width=256&of=${job.chunks.done}`;
-  if (job.chunks.done && picture.dataset.of !== shown) {
-    picture.dataset.of = shown;
-    const image = h("img", { src: shown, alt: "", decoding: "async", loading: "lazy" });
+  if (!frame.hasChildNodes()) fill(frame, h("span", { class: "small" }, "no frame yet"));
+  if (job.chunks.done && frame.dataset.of !== shown) {
+    frame.dataset.of = shown;
     // The next picture takes the place of the last one when it is there.
-    image.addEventListener("load", () => fill(picture, image));
-    if (!picture.querySelector("img")) fill(picture, image);
-  } else if (!picture.hasChildNodes()) fill(picture, h("span", { class: "small" }, "no frame yet"));
+    picture(shown, { wanted: () => frame.dataset.of === shown, there: (image) => {
+      image.alt = "";
+      fill(frame, image);
+    } });
+  }
   const meta = [job.type, some(job.frames.total, "frame"), job.user, ago(job.created)].filter(Boolean).join(" · ");
   fill(what, h("p", { class: "name" }, job.name || job.id), h("p", { class: "quiet" }, meta),
     h("p", { class: "quiet small" }, job.waiting_reason ?? job.activity));
   fill(far,
     h("div", {}, h("span", { class: "share number" }, percent(share)), h("span", { class: "quiet number" }, left(job.eta))),
     progress(share, job.status, `${job.frames.done} of ${job.frames.total} frames`),
-    h("div", { class: "quiet small number" }, `${count(job.frames.done)} of ${count(job.frames.total)} frames`));
+    h("div", { class: "quiet small number" }, `${count(job.frames.done)} of ${some(job.frames.total, "frame")}`));
   fill(state, pill(job.status));
 }

@@ -1,7 +1,7 @@
 // A frame of the clip, to draw on: boxes, a brush, an eraser.
 
 import { ROOT } from "./api.js";
-import { h, palette } from "./dom.js";
+import { h, palette, picture } from "./dom.js";
 import { area } from "./shapes.js";
 
 const WIDTH = 1280;
@@ -15,9 +15,9 @@ export function stage(clip, { drawing, others, changed, moved }) {
   let pending = null;
   let timer = null;
 
-  const picture = h("img", { alt: `Frame ${number} of ${clip.name}`, draggable: "false" });
+  const shownFrame = h("img", { alt: `Frame ${number} of ${clip.name}`, draggable: "false" });
   const canvas = h("canvas", { tabindex: 0, role: "application", "aria-label": "Draw what is to be repainted. Enter adds a box, arrows move it, Shift and arrows change its size." });
-  const board = h("div", { class: "board", style: { "--aspect": String(clip.width / clip.height) } }, picture, canvas);
+  const board = h("div", { class: "board", style: { "--aspect": String(clip.width / clip.height) } }, shownFrame, canvas);
   const size = h("input", { type: "range", min: 4, max: Math.round(clip.height / 3), value: Math.round(clip.height / 16), "aria-label": "Size of the brush" });
   const tools = ["box", "brush", "erase"].map((name) => h("button", { type: "button", data: { tool: name }, onclick: () => choose(name) }, { box: "Box", brush: "Brush", erase: "Eraser" }[name]));
   const scrub = h("input", { type: "range", min: clip.first_number, max: clip.last_number, value: number, "aria-label": "Frame", oninput: () => go(Number(scrub.value)) });
@@ -48,14 +48,14 @@ export function stage(clip, { drawing, others, changed, moved }) {
   }
 
   function load() {
-    const next = new Image();
     const wanted = number;
-    next.onload = () => {
-      if (wanted !== number) return;
-      picture.src = next.src;
-      picture.alt = `Frame ${number} of ${clip.name}`;
-    };
-    next.src = `${ROOT}/uploads/${clip.id}/preview?number=${wanted}&width=${WIDTH}`;
+    picture(`${ROOT}/uploads/${clip.id}/preview?number=${wanted}&width=${WIDTH}`, {
+      wanted: () => wanted === number,
+      there: ({ src }) => {
+        shownFrame.src = src;
+        shownFrame.alt = `Frame ${number} of ${clip.name}`;
+      },
+    });
   }
 
   function edit(change) {

@@ -2,7 +2,7 @@
 
 import { ROOT } from "./api.js";
 import { WORDS } from "./chunks.js";
-import { h } from "./dom.js";
+import { h, picture } from "./dom.js";
 import { Track } from "./track.js";
 
 const WIDTH = 128;
@@ -41,9 +41,15 @@ export function strip(job, choose, seen) {
     label.lastChild.textContent = number;
     if (!of || thumb.dataset.of === of) return;
     thumb.dataset.of = of;
-    const image = h("img", { src: `${ROOT}/jobs/${job}/frames/${number}/preview?of=${of}&width=${THUMB}`, alt: "", decoding: "async", fetchpriority: "low" });
-    image.addEventListener("load", () => thumb.replaceChildren(image));
-    if (!thumb.hasChildNodes()) thumb.append(image);
+    const address = `${ROOT}/jobs/${job}/frames/${number}/preview?of=${of}&width=${THUMB}`;
+    picture(address, {
+      priority: "low",
+      wanted: () => thumb.isConnected && thumb.dataset.of === of,
+      there: (image) => {
+        image.alt = "";
+        thumb.replaceChildren(image);
+      },
+    });
   }
 
   return {

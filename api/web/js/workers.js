@@ -71,6 +71,7 @@ function card(worker, steps) {
       fact("Engine", info.engine),
       fact("Model", (info.models ?? []).join(", ") || null),
       fact("Finished", info.finished === undefined ? null : `${count(info.finished)} tasks`),
+      fact("Blocked for", (worker.blocked ?? []).join(", ") || null),
       fact("Speed", info.seconds_per_task ? `${duration(info.seconds_per_task)} per detail task` : null)),
     worker.tasks.length ? worker.tasks.map((name) => running(name, steps.get(name)))
       : h("div", { class: "task quiet" }, "Waits for work."));
