@@ -32,6 +32,7 @@ from api.routes import (
 from api.routes.health import health, metrics
 from api.views import ROOT
 from farm.adapters.media import limits_of
+from farm.adapters.stills import Stills
 from farm.domain.forecast import Foresee
 from farm.ports import Blobs
 from farm.service.farm import Farm
@@ -88,8 +89,17 @@ def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | 
         docs_url=None,
         redoc_url=None,
     )
-    app.state.context = Context(farm, blobs, settings, limits_of(settings), digests(blobs), foresee)
+    app.state.context = Context(
+        farm,
+        blobs,
+        settings,
+        limits_of(settings),
+        digests(blobs),
+        Stills(blobs, settings.cache_folder() / "stills", settings.max_pixels),
+        foresee,
+    )
     app.state.keys = keys
+    app.state.feed = feed.Feed(farm)
     for module in _ROUTERS:
         app.include_router(module.router, prefix=ROOT, dependencies=[Depends(authenticate)])
     app.include_router(session.entrance, prefix=ROOT)

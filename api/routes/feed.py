@@ -12,9 +12,10 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from api.context import Context, Tools
+from api.context import Tools
 from api.problems import RESPONSES
 from api.views import JobView, WorkerView, job_view, worker_view
+from farm.service.farm import Farm
 
 router = APIRouter(tags=["jobs"], responses=RESPONSES)
 
@@ -41,19 +42,37 @@ async def events(
     """
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     await run_in_threadpool(tools.farm.ledger.ping)
-    stream = changes(tools, request, limit, last_event_id)
+    stream = changes(request.app.state.feed, request, limit, last_event_id)
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
-async def changes(tools: Context, request: Request, limit: int, known: str) -> AsyncIterator[str]:
+class Feed:
+    """Looks at the ledger for all streams of this process: a hundred visitors cost what one does."""
+
+    def __init__(self, farm: Farm) -> None:
+        self._farm = farm
+        self._lock = asyncio.Lock()
+        self._looks: dict[int, tuple[float, dict[str, str]]] = {}
+
+    async def look(self, limit: int) -> dict[str, str]:
+        """The newest `limit` jobs, newest first, and the workers, each as its JSON; not older than `LOOK_S`."""
+        async with self._lock:
+            at, found = self._looks.get(limit, (float("-inf"), {}))
+            if time.monotonic() - at >= LOOK_S:
+                found = await run_in_threadpool(_look, self._farm, limit)
+                self._looks[limit] = time.monotonic(), found
+            return found
+
+
+async def changes(feed: Feed, request: Request, limit: int, known: str) -> AsyncIterator[str]:
     """What the stream says, event by event, until the client has gone; `known` is the id of what it knows already."""
     told: dict[str, str] = {}
     said, first = time.monotonic(), True
     while not await request.is_disconnected():
-        now = await run_in_threadpool(_look, tools, limit)
+        now = await feed.look(limit)
         mark = _mark(now)
         if first and mark == known:
-            told = now
+            told = dict(now)
         first = False
         news = [name for name, text in now.items() if told.get(name) != text]
         for name in reversed(news):  # the newest job last: a client puts each on top
@@ -70,11 +89,10 @@ async def changes(tools: Context, request: Request, limit: int, known: str) -> A
         await asyncio.sleep(LOOK_S)
 
 
-def _look(tools: Context, limit: int) -> dict[str, str]:
-    """Jobs, newest first, and the workers, each as its JSON."""
-    jobs: dict[str, JobView] = {status.facts.id: job_view(status) for status in tools.farm.jobs("", limit)}
+def _look(farm: Farm, limit: int) -> dict[str, str]:
+    jobs: dict[str, JobView] = {status.facts.id: job_view(status) for status in farm.jobs("", limit)}
     # When a worker was last seen is no news.
-    workers: list[WorkerView] = [worker_view(worker).model_copy(update={"seen": ""}) for worker in tools.farm.workers()]
+    workers: list[WorkerView] = [worker_view(worker).model_copy(update={"seen": ""}) for worker in farm.workers()]
     texts = {name: view.model_dump_json(exclude={"document"}) for name, view in jobs.items()}
     return {**texts, "workers": f"[{','.join(worker.model_dump_json() for worker in workers)}]"}
 

@@ -12,7 +12,7 @@ from api.problems import RESPONSES
 from api.routes.frames import Number, Variation
 from api.routes.jobs import JobId
 from farm.adapters.pictures import decode_rgb
-from farm.adapters.stills import Stills, preview
+from farm.adapters.stills import preview
 from farm.errors import NotFound
 
 router = APIRouter(tags=["frames"], responses=RESPONSES)
@@ -70,8 +70,7 @@ def upload_preview(
 ) -> Response:
     """A frame of what was uploaded, scaled down: what masks are drawn on."""
     media = tools.farm.media(f"upload:{upload_id}")
-    stills = Stills(tools.blobs, tools.settings.cache_folder() / "stills", tools.limits.max_pixels)
-    pixels = stills.frame(media, media.first_number if number is None else number)
+    pixels = tools.stills.frame(media, media.first_number if number is None else number)
     return Response(preview(pixels, width), media_type="image/webp", headers={"Cache-Control": FOR_A_DAY})
 
 

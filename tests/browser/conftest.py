@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -30,6 +31,7 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
+TRIES = 3
 WAIT_MS = 60_000
 """For what a busy machine takes long to do."""
 
@@ -43,8 +45,13 @@ class Visit:
     errors: list[str] = field(default_factory=list)
 
     def open(self, path: str) -> None:
-        """Go to a page of the dashboard."""
-        self.page.goto(self.url + path)
+        """Go to a page of the dashboard. Other tests' network namespaces may break a request off: then once more."""
+        for _ in range(TRIES):
+            self.page.goto(self.url + path)
+            with suppress(Error):
+                self.page.wait_for_selector("main > *, dialog", timeout=WAIT_MS / TRIES)
+                return
+        raise AssertionError(f"{path} shows nothing")
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def told(world: World, known: str = "", looks: int = 1, between: Callable[[], ob
 
     async def listen() -> list[Event]:
         found = []
-        async for text in feed.changes(world.app.state.context, Visitor(looks), 50, known):  # type: ignore[arg-type]  # all that is asked of a request
+        async for text in feed.changes(feed.Feed(world.farm), Visitor(looks), 50, known):  # type: ignore[arg-type]  # all that is asked of a request
             if text.startswith(":"):
                 continue
             found.append(dict(line.split(": ", 1) for line in text.strip().splitlines()))
@@ -74,6 +74,25 @@ def test_who_comes_back_and_has_missed_nothing_is_told_nothing(
     world.farm.act(job, "pause")
     missed = told(world, known=last)
     assert [json.loads(event["data"])["status"] for event in missed if event["event"] == "job.status"] == ["paused"]
+
+
+def test_a_hundred_visitors_are_one_look_at_the_ledger(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "LOOK_S", 60.0)
+    looks: list[int] = []
+    found = world.farm.jobs
+
+    def counted(after: str = "", limit: int = 100) -> Any:  # noqa: ANN401 - what the farm answers
+        looks.append(limit)
+        return found(after, limit)
+
+    monkeypatch.setattr(world.farm, "jobs", counted)
+    one = feed.Feed(world.farm)
+
+    async def visit() -> None:
+        await asyncio.gather(*(one.look(50) for _ in range(100)))
+
+    asyncio.run(visit())
+    assert looks == [50]
 
 
 def test_a_worker_that_only_gave_a_sign_of_life_is_no_news(world: World) -> None:
