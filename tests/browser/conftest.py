@@ -49,7 +49,7 @@ class Visit:
         for _ in range(TRIES):
             self.page.goto(self.url + path)
             with suppress(Error):
-                self.page.wait_for_selector("main > *, dialog", timeout=WAIT_MS / TRIES)
+                self.page.wait_for_selector("main h1, dialog", timeout=WAIT_MS / TRIES)
                 return
         raise AssertionError(f"{path} shows nothing")
 

@@ -65,6 +65,11 @@ def test_a_job_is_submitted_by_drawing_and_watched_to_its_end_without_a_reload(
     has_pictures(page, ".board")
     expect(page.locator("#submit")).to_be_disabled()
     drag(page, page.locator(".board canvas"), (0.25, 0.25), (0.75, 0.75))
+    page.get_by_role("button", name="Add one").click()
+    page.get_by_role("button", name="Brush").click()
+    drag(page, page.locator(".board canvas"), (0.05, 0.05), (0.1, 0.1))
+    page.get_by_label("Prompt").first.fill("a face")
+    expect(page.locator(".segments li").first).to_have_class("chosen")
     page.fill("#name", "drawn")
     page.fill("#last", "12")
     page.fill("#field-crop_factor", "1")
@@ -82,10 +87,12 @@ def test_a_job_is_submitted_by_drawing_and_watched_to_its_end_without_a_reload(
     assert page.evaluate("window.stayed") is True
 
     job = page.url.rsplit("/", 1)[1]
-    detailer = place.farm.farm.document(job).sources[0].detailer
-    assert (detailer.steps, detailer.crop_factor) == (4, 1.0)
+    sources = place.farm.farm.document(job).sources
+    assert [(one.name, one.detailer.prompt) for one in sources] == [("face", "a face"), ("segment-2", "")]
+    assert {(one.detailer.steps, one.detailer.crop_factor) for one in sources} == {(4, 1.0)}
     segments = place.client.http.get(f"/jobs/{job}/frames/1")["segments"]
-    assert [segment["region"] for segment in segments] == [[80, 60, 240, 180]]
+    assert segments[0]["region"] == [80, 60, 240, 180]
+    assert segments[1]["source"] == "segment-2"
 
 
 def test_before_and_after_are_moved_by_hand_and_by_keys(visit: Visit, place: Place, clip: Path) -> None:

@@ -56,7 +56,7 @@ export function fields(schema, choices, changed) {
 function field(name, schema, choices, changed) {
   const id = `field-${name}`;
   const inner = schema.anyOf?.find((one) => one.type !== "null") ?? schema;
-  const kind = schema.enum || choices ? choice(schema.enum ?? choices) : KINDS[inner.type]?.(inner, name) ?? json();
+  const kind = schema.enum || choices ? choice(schema.enum ?? choices) : KINDS[inner.type]?.(inner, name) ?? json(schema);
   kind.input.id = id;
   kind.input.addEventListener("input", changed);
   kind.write(schema.default ?? null);
@@ -84,7 +84,7 @@ function number(schema, name) {
     input.value = Math.max(schema.minimum ?? next, Math.min(schema.maximum ?? next, next));
     input.dispatchEvent(new Event("input"));
   });
-  return { input, read: () => (input.value === "" ? null : Number(input.value)), write: (value) => { input.value = value ?? ""; } };
+  return { input, read: () => (input.value === "" ? schema.default ?? null : Number(input.value)), write: (value) => { input.value = value ?? ""; } };
 }
 
 function check() {
@@ -102,16 +102,17 @@ function text(schema) {
   return { input, read: () => input.value, write: (value) => { input.value = value ?? ""; } };
 }
 
-/** Lists, such as hooks and LoRAs, are written as JSON. */
-function json() {
+/** Lists and objects, such as hooks, LoRAs and key frames, are written as JSON; left empty they are the default. */
+function json(schema) {
   const input = h("textarea", { rows: 2, spellcheck: "false", class: "mono" });
   input.addEventListener("input", () => {
     try {
-      JSON.parse(input.value || "[]");
+      JSON.parse(input.value.trim() || "[]");
       input.setCustomValidity("");
     } catch (error) {
       input.setCustomValidity(`This is no JSON: ${error.message}`);
     }
   });
-  return { input, read: () => JSON.parse(input.value || "[]"), write: (value) => { input.value = value?.length ? JSON.stringify(value) : ""; } };
+  const read = () => (input.value.trim() ? JSON.parse(input.value) : schema.default ?? null);
+  return { input, read, write: (value) => { input.value = value && Object.keys(value).length ? JSON.stringify(value) : ""; } };
 }

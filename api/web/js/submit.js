@@ -94,19 +94,19 @@ async function work(place, clip, frame, told) {
     one.row = h("li", { onfocusin: () => choose(one), onpointerdown: () => choose(one) }, h("div", { class: "top" }, title,
       h("button", { type: "button", class: "icon", "aria-label": "Remove this segment", onclick: () => remove(one) }, "✕")), prompt, negative, state);
     segments.push(one);
+    list.append(one.row);
     choose(one);
   }
 
   function remove(one) {
     if (segments.length < 2) return;
     segments.splice(segments.indexOf(one), 1);
+    one.row.remove();
     choose(segments.includes(active) ? active : segments[0]);
   }
 
   function choose(one) {
     active = one;
-    fill(list, ...segments.filter((other) => !list.contains(other.row)).map((other) => other.row), ...[...list.children].filter((row) => segments.some((other) => other.row === row)));
-    list.append(...segments.map((other) => other.row));
     for (const other of segments) other.row.classList.toggle("chosen", other === active);
     board.draw();
     check();
