@@ -27,7 +27,7 @@ from farm.adapters.servers import EmbeddedRedis
 from farm.settings import Settings
 from tests.bench.long_job import farm_without_workers, long_job
 from tests.bench.measures import machine, out, table
-from tests.browser.conftest import launch
+from tests.browser.chromium import MISSING, launch, program
 
 FRAMES = (200, 20_000)
 REPEATS = 5
@@ -133,6 +133,9 @@ def _middle(costs: list[Cost]) -> Cost:
 
 def main() -> int:
     """Measure and print; 1 if the long job's page costs a browser more than `MORE` times the short one's."""
+    if not program():
+        out.print(MISSING)
+        return 1
     out.print(machine(torch.device("cpu")))
     short, long = measure()
     rows = []

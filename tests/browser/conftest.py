@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,26 +10,16 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from farm.adapters.servers import EmbeddedS3
 from farm.client import Farm as Client
+from tests.browser.chromium import MISSING, launch, program
 from tests.e2e import shots
 from tests.e2e.conftest import s3_keys  # noqa: F401 - a fixture is known to the tests by being imported here
 from tests.e2e.farm_under_test import FarmUnderTest
 from tests.unit.adapters.clips import make_clip, pictures
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-QUIET = (
-    "--no-sandbox",  # tests run as root in containers
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 TRIES = 3
 WAIT_MS = 60_000
 """For what a busy machine takes long to do."""
@@ -63,26 +52,13 @@ class Place:
     url: str
 
 
-def find_chromium() -> str:
-    """The browser's program. Without one a test is skipped on a desk and fails in CI."""
-    found = next((path for name in CHROMIUM if (path := shutil.which(name))), "")
-    if not found:
-        missing = "Chromium is not installed, so the dashboard is not driven here; on Debian: apt install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
-
-
-def launch(playwright: Playwright) -> Browser:
-    """A browser without a window."""
-    return playwright.chromium.launch(executable_path=find_chromium(), args=[*QUIET])
-
-
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests."""
-    find_chromium()
+    """One browser for all tests. Without one they are skipped on a desk and fail in CI."""
+    if not program():
+        if os.environ.get("CI"):
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
     with sync_playwright() as playwright:
         opened = launch(playwright)
         yield opened
