@@ -126,10 +126,14 @@ def test_before_and_after_are_moved_by_hand_and_by_keys(visit: Visit, place: Pla
     expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
 
 
-def test_a_job_is_canceled_for_a_reason_and_taken_up_again(visit: Visit, place: Place, clip: Path) -> None:
+def test_a_job_goes_first_is_canceled_for_a_reason_and_taken_up_again(visit: Visit, place: Place, clip: Path) -> None:
     job = submitted(place, clip, "canceled", "1-48")
     page = visit.page
     visit.open(f"/jobs/{job}")
+    page.get_by_role("button", name="Priority 50").click()
+    page.fill("#priority", "80")
+    page.get_by_role("button", name="Change").click()
+    expect(page.get_by_role("button", name="Priority 80")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     page.fill("#reason", "another shot first")
     page.locator("dialog button[type=submit]").click()
