@@ -32,7 +32,7 @@ from tests.browser.chromium import MISSING, launch, program
 FRAMES = (200, 20_000)
 REPEATS = 5
 MORE = 1.5
-"""Times as much, at the most, that the long job's page may take of what the short one's takes."""
+"""Times as much heap and elements, at the most, as the short job's page has."""
 PAINTED = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
 SHOWN = "() => [...document.querySelectorAll('.look .pictures img')].filter(one => one.naturalWidth).length === 2"
 AT_END = "name => document.querySelector('.frame[aria-current]')?.getAttribute('aria-label').startsWith(name) ?? false"
@@ -132,7 +132,7 @@ def _middle(costs: list[Cost]) -> Cost:
 
 
 def main() -> int:
-    """Measure and print; 1 if the long job's page costs a browser more than `MORE` times the short one's."""
+    """Measure and print; 1 if the long job's page holds more than `MORE` times the short one's in memory."""
     if not program():
         out.print(MISSING)
         return 1
@@ -144,8 +144,8 @@ def main() -> int:
         rows.append((field.name, f"{one:,.1f}", f"{other:,.1f}", f"{other / one:.2f}x"))
     title = f"The page of a job, in Chromium; the middle of {REPEATS}"
     table(title, ("", *(f"{frames:,} frames" for frames in FRAMES), "ratio"), rows)
-    held = long.heap_mb <= MORE * short.heap_mb and long.elements <= MORE * short.elements
-    return 0 if held and long.first_paint_ms <= MORE * short.first_paint_ms else 1
+    # Times are told, not judged: the first paint is the same empty page for both.
+    return 0 if long.heap_mb <= MORE * short.heap_mb and long.elements <= MORE * short.elements else 1
 
 
 if __name__ == "__main__":
