@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTS := $(wildcard tests/unit tests/contract tests/golden tests/e2e)
 
-.PHONY: setup demo test check bench bench-gpu chaos test-gpu clean
+.PHONY: setup demo test check bench bench-gpu browser chaos test-gpu clean
 
 setup: $(STAMP)
 
@@ -47,6 +47,10 @@ bench: setup
 # The engine: full-size models on a GPU; without one, tiny ones on the CPU.
 bench-gpu: setup
 	$(BIN)/python -m tests.bench.engine $(BENCH_ARGS)
+
+# The dashboard, driven by Chromium (on Debian: apt install chromium).
+browser: setup
+	@$(call run_folder,tests/browser)
 
 # About five minutes: two farms, hurt for a minute and a quarter each. CHAOS_ARGS="--seed 7 --seconds 600" for another.
 chaos: setup

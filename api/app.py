@@ -11,10 +11,28 @@ from api.auth import Keys, authenticate, check_binding
 from api.context import Context
 from api.digests import digests
 from api.guard import Guard
-from api.routes import actions, forecast, frames, jobs, models, outputs, pages, tasks, trace, uploads, workers
+from api.routes import (
+    actions,
+    chunks,
+    feed,
+    forecast,
+    frames,
+    jobs,
+    models,
+    outputs,
+    pages,
+    previews,
+    samplers,
+    session,
+    tasks,
+    trace,
+    uploads,
+    workers,
+)
 from api.routes.health import health, metrics
 from api.views import ROOT
 from farm.adapters.media import limits_of
+from farm.adapters.stills import Stills
 from farm.domain.forecast import Foresee
 from farm.ports import Blobs
 from farm.service.farm import Farm
@@ -34,7 +52,23 @@ Errors are `application/problem+json`: what was seen, what is needed, what to ch
 submission may be repeated safely. All links in answers are paths on this server.
 """
 
-_ROUTERS = (uploads, forecast, jobs, actions, tasks, trace, frames, outputs, models, workers)
+_ROUTERS = (
+    uploads,
+    forecast,
+    jobs,
+    actions,
+    tasks,
+    trace,
+    frames,
+    previews,
+    chunks,
+    outputs,
+    models,
+    samplers,
+    workers,
+    feed,
+    session,
+)
 
 
 def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | None = None) -> FastAPI:
@@ -55,10 +89,20 @@ def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | 
         docs_url=None,
         redoc_url=None,
     )
-    app.state.context = Context(farm, blobs, settings, limits_of(settings), digests(blobs), foresee)
+    app.state.context = Context(
+        farm,
+        blobs,
+        settings,
+        limits_of(settings),
+        digests(blobs),
+        Stills(blobs, settings.cache_folder() / "stills", settings.max_pixels),
+        foresee,
+    )
     app.state.keys = keys
+    app.state.feed = feed.Feed(farm)
     for module in _ROUTERS:
         app.include_router(module.router, prefix=ROOT, dependencies=[Depends(authenticate)])
+    app.include_router(session.entrance, prefix=ROOT)
     app.include_router(health)
     app.include_router(metrics, dependencies=[Depends(authenticate)])
     app.include_router(pages.router)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import time
 from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ import structlog
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
+from api import session
 from api.problems import Forbidden, Unauthorized
 from farm.errors import Rejected
 
@@ -60,6 +62,16 @@ class Keys:
                 found = name
         return found
 
+    def session(self, user: str, key: str) -> str:
+        """A browser's session cookie for a user who sent this key."""
+        return session.sign(user, _digest(key), time.time())
+
+    def session_user(self, cookie: str) -> str | None:
+        """Name of a session's owner, or None if the session is not ours, has ended, or its key is gone."""
+        user = session.owner(cookie)
+        secrets = [digest for name, digest in self._users if name == user]
+        return user if session.valid(cookie, secrets, time.time()) else None
+
 
 def check_binding(host: str, keys: Keys) -> None:
     """Refuse to listen on a network without keys. Raises OpenToTheWorld."""
@@ -94,6 +106,10 @@ async def authenticate(
         return "local"
     given = bearer.credentials if bearer is not None else header
     if not given:
+        user = keys.session_user(request.cookies.get(session.COOKIE, ""))
+        if user is not None:
+            _check_own_page(request)
+            return user
         raise Unauthorized("No API key was sent. Send `Authorization: Bearer <key>` or `X-API-Key: <key>`.")
     user = keys.user(given)
     if user is None:
@@ -112,11 +128,24 @@ def _check_local(request: Request) -> None:
             "through a proxy. Set FARM_API_KEYS for the API, and send a key."
         )
     # A page in a local browser may be anybody's: by its own name for 127.0.0.1, or by plain cross-site requests.
-    origin = request.headers.get("origin")
     if not is_loopback(_host(f"//{request.headers.get('host', '')}")):
         raise Forbidden("Without API keys this farm answers only to 127.0.0.1 or localhost. Use that as its address.")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    origin = _foreign_origin(request)
+    if origin:
         raise Forbidden(f"Without API keys this farm does not answer pages of {origin}. Set FARM_API_KEYS.")
+
+
+def _check_own_page(request: Request) -> None:
+    """A browser sends its cookie by itself: only a page of this farm may use it."""
+    origin = _foreign_origin(request)
+    if origin or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise Forbidden(f"A session is good for this farm's own pages, not for {origin or 'others'}. Send an API key.")
+
+
+def _foreign_origin(request: Request) -> str:
+    """The page that asks, if it is not one of this server's."""
+    origin = request.headers.get("origin")
+    return "" if origin is None or urlsplit(origin).netloc == request.headers.get("host") else origin
 
 
 def _host(address: str) -> str:

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from api.digests import Digests
 from farm.adapters.media import Limits
+from farm.adapters.stills import Stills
 from farm.domain.forecast import Foresee
 from farm.ports import Blobs
 from farm.service.farm import Farm
@@ -24,6 +25,7 @@ class Context:
     settings: Settings
     limits: Limits
     sha256: Digests
+    stills: Stills
     foresee: Foresee | None = None
 
 

@@ -147,6 +147,7 @@ class WorkerProcess:
                 ENGINE: ENGINE_VERSIONS[self.settings.engine],
                 "draining": self.runner.draining.is_set(),
                 SPEED: round(self.tools.speed.per_s),
+                **self.runner.facts.info(),
             },
         )
         self.runner.farm.ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS)

@@ -31,6 +31,7 @@ from farm.ports import Ended, Lease, NewTask, Offer
 from farm.service.attempts import keep_rest
 from farm.service.farm import Farm
 from workers.context import StepResult, Task, Tools
+from workers.facts import WorkerFacts
 from workers.heartbeat import Heartbeat, Pace, raise_for
 from workers.pipeline import GpuPipeline
 from workers.progress import Progress
@@ -59,6 +60,7 @@ class Runner:
         """Set when the process was told to end: nothing more is claimed."""
         self.grace_over = threading.Event()
         """Set when it should have ended: what runs is handed back at its next step."""
+        self.facts = WorkerFacts()
         self._pipeline = GpuPipeline(self)
 
     def serve(self, offer: Offer | None) -> int:
@@ -165,6 +167,7 @@ class Runner:
             self.heartbeat.release(lease)
         log.info("finished", job=lease.job, task=lease.task, seconds=round(seconds, 3), accepted=ended.accepted)
         self._follow(lease, ended)
+        self.facts.count(lease, seconds, self.farm.document(lease.job).model.name)
 
     def failed(self, lease: Lease, error: BaseException) -> None:
         """Report how an attempt ended badly."""

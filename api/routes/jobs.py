@@ -141,16 +141,27 @@ async def job(
     return Response(view.model_dump_json(), media_type="application/json", headers=headers)
 
 
-@router.get("/jobs/{job_id}/events", response_class=StreamingResponse)
-async def events(job_id: JobId, tools: Tools, request: Request) -> StreamingResponse:
-    """The job's changes as server-sent events (`job.status`), until it has ended."""
-    await run_in_threadpool(tools.farm.status, job_id)
+@router.get("/jobs/{job_id}/events", response_class=StreamingResponse, response_model=None)
+async def events(
+    job_id: JobId,
+    tools: Tools,
+    request: Request,
+    last_event_id: Annotated[str, Header(max_length=40, description="Sent by browsers that were cut off.")] = "",
+) -> Response:
+    """The job's changes as server-sent events (`job.status`), until it has ended.
+
+    Each carries the whole status, and its id is the job's revision: a client that sends it back as `Last-Event-ID` is
+    told what is new since, and 204 (do not ask again) if the job has ended and there is nothing new.
+    """
+    status = await run_in_threadpool(tools.farm.status, job_id)
+    known = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else None
+    if status.state in JOB_ENDED and status.revision == known:
+        return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(tools, job_id, request), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_events(tools, job_id, request, known), media_type="text/event-stream", headers=headers)
 
 
-async def _events(tools: Context, job_id: str, request: Request) -> AsyncIterator[str]:
-    known: int | None = None
+async def _events(tools: Context, job_id: str, request: Request, known: int | None) -> AsyncIterator[str]:
     while not await request.is_disconnected():
         status = await _changed(tools, job_id, 15, known)
         if status.revision == known:

@@ -1,1 +1,1 @@
-"""The status page, as it is sent to browsers."""
+"""The dashboard, as it is sent to browsers."""

@@ -148,7 +148,7 @@ class OneMachine:
                 if "api" not in self._children.pids() or time.monotonic() > end:
                     raise Unavailable(f"The API did not come up. The end of its log:\n{_tail(self._log('api'))}")
                 time.sleep(0.1)
-        self._tell(f"{'API':8}{self.url}  (status page; API at {self.url}/api/v1)")
+        self._tell(f"{'API':8}{self.url}  (dashboard; API at {self.url}/api/v1)")
 
     def _settle(self) -> None:
         """What a new farm, or one that lost its Redis, needs before it is used."""
