@@ -20,11 +20,6 @@ INK = (235, 235, 235)
 """RGB of the letters."""
 
 
-def side_by_side(pictures: Sequence[U8], titles: Sequence[str] = ()) -> U8:
-    """One row of `[H, W, 3]` uint8 pictures at their own sizes, with titles above if there are any."""
-    return contact_sheet([pictures], titles)
-
-
 def contact_sheet(rows: Sequence[Sequence[U8]], titles: Sequence[str] = (), max_width: int | None = None) -> U8:
     """Rows of `[H, W, 3]` uint8 pictures, one column for each title, as one `[H, W, 3]` uint8 picture.
 

@@ -42,10 +42,6 @@ class Box(NamedTuple):
         x1, y1 = max(self.x1, other.x1), max(self.y1, other.y1)
         return Box(x1, y1, max(x1, min(self.x2, other.x2)), max(y1, min(self.y2, other.y2)))
 
-    def intersects(self, other: Box) -> bool:
-        """Whether at least one pixel is in both."""
-        return self.intersection(other).area > 0
-
     def union(self, other: Box) -> Box:
         """The smallest rectangle around both; an empty one adds nothing."""
         if not self.area:

@@ -59,11 +59,6 @@ def waits(earlier: Writes, reads: Box) -> bool:
     return earlier.hits(reads)
 
 
-def waits_in_some_frame(earlier: Sequence[Writes], reads: Sequence[Box]) -> bool:
-    """The same for crops that move: what is written and what is read, frame by frame, in the same order."""
-    return any(one.hits(box) for one, box in zip(earlier, reads, strict=True))
-
-
 def dependences(regions: Sequence[Box], written: Sequence[Writes]) -> list[tuple[int, ...]]:
     """For each segment, in processing order, the earlier ones that it waits for.
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from farm.adapters.sheets import GAP, TITLE, contact_sheet, side_by_side
+from farm.adapters.sheets import GAP, TITLE, contact_sheet
 
 
 def solid(height: int, width: int, value: int) -> np.ndarray:
@@ -9,7 +9,7 @@ def solid(height: int, width: int, value: int) -> np.ndarray:
 
 def test_pictures_stand_beside_each_other_untouched() -> None:
     left, right = solid(10, 20, 50), solid(12, 30, 90)
-    sheet = side_by_side([left, right])
+    sheet = contact_sheet([[left, right]])
     assert sheet.shape == (12, 20 + GAP + 30, 3)
     assert np.array_equal(sheet[:10, :20], left)
     assert np.array_equal(sheet[:, 20 + GAP :], right)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from farm.detail.blend import Patch, Pixels, compose, cut, feather, from_bytes, to_bytes
 from farm.detail.box import Box
-from farm.detail.depends import NOTHING, dependences, levels, waits, waits_in_some_frame, writes
+from farm.detail.depends import NOTHING, dependences, levels, waits, writes
 from farm.detail.resample import Mask
 
 SIDE = 48
@@ -78,13 +78,6 @@ def test_a_segment_waits_if_any_frame_is_written_in_its_crop() -> None:
     masks = np.zeros((3, 10, 10), dtype=np.float32)
     masks[1, 9, 9] = 0.001
     assert waits(writes(masks, Box(0, 0, 10, 10)), Box(9, 9, 30, 30))
-
-
-def test_crops_that_move_are_compared_frame_by_frame() -> None:
-    full = np.ones((5, 5), dtype=np.float32)
-    written = [writes(full, Box(0, 0, 5, 5)), writes(full, Box(10, 0, 15, 5))]
-    assert not waits_in_some_frame(written, [Box(10, 0, 15, 5), Box(0, 0, 5, 5)])
-    assert waits_in_some_frame(written, [Box(20, 0, 25, 5), Box(14, 0, 19, 5)])
 
 
 def test_a_skipped_segment_is_waited_for_by_none() -> None:
