@@ -157,7 +157,7 @@ class Denoiser:
         layout = self._context.motion
         if layout is None:
             parts = [self._clean(x, run, sigma) for run in runs]
-            results = parts[0] if len(parts) == 1 else _joined(parts)
+            results = _joined(parts)
         else:
             results = fused(lambda run: self._clean(x, run, sigma), runs, len(x), layout)
         count = len(results) - len(self._areas)

@@ -31,8 +31,9 @@ from workers.gpu.steering import Steering, cycles, latent_masks, steering_of
 from workers.gpu.vae import Codec
 from workers.gpu.windows import Layout
 
-ROWS_AT_ONCE = 16
-"""Rows that a UNet without motion module is given in one call on a CPU; twice as many with `cfg` other than 1."""
+ROWS_AT_ONCE = 1
+"""Rows that a UNet without motion module is given in one call on a CPU; twice as many with `cfg` other than 1. More are
+not faster there, and so a crop has the same bits alone and in any batch."""
 GPU_ROWS_AT_ONCE = 256
 """The same on a GPU: as many as a batch has. Fewer where they are not expected to fit."""
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

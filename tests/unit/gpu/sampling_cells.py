@@ -15,6 +15,7 @@ from farm.domain.sampling_names import check_names
 from farm.domain.step_rules import check_steps
 from farm.errors import Rejected
 from workers.gpu.denoiser import Context, Guidance
+from workers.gpu.detailer import ROWS_AT_ONCE
 from workers.gpu.networks import still_network
 from workers.gpu.noise import crop_streams
 from workers.gpu.sampling import Painter, Sampling, sample
@@ -105,11 +106,15 @@ def soft_masks() -> Tensor:
 
 @cache
 def painter(kind: NetworkKind) -> Painter:
-    """A network of random weights, with convolutions and with attention to the text."""
+    """A network of random weights, with convolutions and with attention to the text.
+
+    The UNet is called as the engine does on a CPU, the small one with all crops at once.
+    """
     torch.manual_seed(0)
     network = still_network(_unet()) if kind == "unet" else _SmallNetwork().eval()
+    rows = ROWS_AT_ONCE if kind == "unet" else CROPS
     positive, negative = torch.randn((2, 1, 8, 8), generator=torch.Generator().manual_seed(2))
-    return Painter(network, SigmaTable(betas_of({})), 0.18215, Guidance(positive, negative, 4.0), Context(16))
+    return Painter(network, SigmaTable(betas_of({})), 0.18215, Guidance(positive, negative, 4.0), Context(rows))
 
 
 def _unet() -> Any:  # noqa: ANN401 - diffusers is untyped

@@ -67,11 +67,11 @@ def test_sizes_need_not_be_multiples_of_eight(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("sampler_name", ["euler", "euler_ancestral", "dpmpp_2m_sde"])
-def test_a_crop_looks_the_same_alone_and_in_a_batch(engine: Engine, sampler_name: str) -> None:
+def test_on_a_cpu_a_crop_has_the_same_bits_alone_and_in_a_batch(engine: Engine, sampler_name: str) -> None:
     crops = _crops(4, mask=True)
     together = _patches(engine, crops, sampler_name=sampler_name, cfg=1.5)
     for crop, patch in zip(crops, together, strict=True):
-        assert _off(_patches(engine, (crop,), sampler_name=sampler_name, cfg=1.5)[0], patch) < CHANNELS_OFF
+        assert np.array_equal(_patches(engine, (crop,), sampler_name=sampler_name, cfg=1.5)[0], patch)
 
 
 def test_the_same_batch_gives_the_same_bits(engine: Engine) -> None:

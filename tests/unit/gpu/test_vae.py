@@ -14,6 +14,8 @@ from workers.gpu.parts import read_vae
 from workers.gpu.pictures import Pictures
 from workers.gpu.vae import Codec
 
+MANY = 2**18
+"""Pixels: more than all pictures have."""
 PICTURES = list(np.random.default_rng(0).random((5, 43, 61, 3), dtype=np.float32))
 
 
@@ -33,12 +35,14 @@ def test_decoded_pictures_lie_between_zero_and_one() -> None:
 
 
 def test_a_picture_does_not_depend_on_those_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    codec = demo_model().codec
-    together = codec.encode(PICTURES)
-    monkeypatch.setattr(vae, "PIXELS_AT_ONCE", 1)
-    apart = fresh(codec)
-    assert torch.allclose(together, apart.encode(PICTURES), rtol=1e-5, atol=1e-5)
-    assert np.allclose(codec.decode(together), apart.decode(together), atol=1e-5)
+    apart = demo_model().codec
+    latents = apart.encode(PICTURES)
+    assert torch.equal(latents[2:3], apart.encode(PICTURES[2:3]))
+    assert np.array_equal(apart.decode(latents)[2], apart.decode(latents[2:3])[0])
+    monkeypatch.setattr(vae, "PIXELS_AT_ONCE", MANY)
+    together = fresh(apart)
+    assert torch.allclose(together.encode(PICTURES), latents, rtol=1e-5, atol=1e-5)
+    assert np.allclose(together.decode(latents), apart.decode(latents), atol=1e-5)
 
 
 class Scarce:
@@ -63,8 +67,9 @@ class Scarce:
 
 
 @pytest.fixture
-def codec() -> Codec:
-    """The embedded model's, that has learned nothing yet."""
+def codec(monkeypatch: pytest.MonkeyPatch) -> Codec:
+    """The embedded model's, that has learned nothing yet and begins with all pictures at once."""
+    monkeypatch.setattr(vae, "PIXELS_AT_ONCE", MANY)
     return fresh(demo_model().codec)
 
 
