@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.gpu.node_at_work import NodeAtWork, small_model
+from workers.gpu import detailer
 from workers.gpu.detailer import DiffusersEngine
 
 
@@ -20,6 +21,12 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def small_engine() -> DiffusersEngine:
     """With models of its own."""
     return DiffusersEngine("cpu", "fp32", 1)
+
+
+@pytest.fixture
+def whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All crops of a batch go into one call, as on a GPU: so one look at it tells of them all."""
+    monkeypatch.setattr(detailer, "ROWS_AT_ONCE", 16)
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ def test_in_a_mask_job_each_next_segment_of_a_frame_has_the_next_seed(node: Node
         assert _begins_with(call, _crop_noise(seed))
 
 
+@pytest.mark.usefixtures("whole_batches")
 @holds("seed", of=[CLIP])
 def test_in_a_clip_all_segments_have_the_same_seed_and_each_frame_its_part_of_one_noise(node: NodeAtWork) -> None:
     painted = node.paint(CLIP, TWO, frames=2, seed=7, denoise=1)
@@ -79,6 +80,7 @@ def test_in_a_clip_all_segments_have_the_same_seed_and_each_frame_its_part_of_on
     assert [_begins_with(call, noise) for call in _first_calls(painted)] == [True, True]
 
 
+@pytest.mark.usefixtures("whole_batches")
 @holds("seed_mode", of=[MASK])
 def test_seed_mode_per_frame_adds_the_frames_number_in_mask_jobs(node: NodeAtWork) -> None:
     for mode, seeds in (("fixed", [7, 7]), ("per_frame", [7, 8])):
@@ -272,6 +274,7 @@ def test_noise_mask_feather_frees_pixels_around_the_mask_and_those_farther_out_l
     assert early.sum() < soft.sum()
 
 
+@pytest.mark.usefixtures("whole_batches")
 @holds("noise", of=[CLIP])
 def test_shared_noise_gives_every_frame_that_of_the_first(node: NodeAtWork) -> None:
     own, shared = (
