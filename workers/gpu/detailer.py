@@ -117,6 +117,7 @@ class DiffusersEngine:
         Raises:
             NoSuchDevice.
         """
+        self._threads = threads
         torch.set_num_threads(threads)
         if device == "cuda" and not torch.cuda.is_available():
             raise NoSuchDevice(device)
@@ -145,6 +146,8 @@ class DiffusersEngine:
 
     def detail(self, batch: Batch, on_step: OnStep) -> list[NDArray[np.uint8]]:
         """See `workers.gpu.engine.Engine`."""
+        # In the thread that computes: torch keeps the number for each thread, and another one may have made the engine.
+        torch.set_num_threads(self._threads)
         animatediff = batch.job_type is JobType.ANIMATEDIFF
         detailer = batch.detailer
         try:
