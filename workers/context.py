@@ -158,6 +158,10 @@ class Tools:
         document: dict[str, Any] = json.loads(self.blobs.get(name))
         return document
 
+    def lasting_json(self, name: str) -> dict[str, Any]:
+        """A JSON document that never changes under its name, kept; not to be written to. Raises NotFound."""
+        return self.object(name, json.loads)
+
     def json_or_none(self, name: str) -> dict[str, Any] | None:
         """A JSON document, or None if it is not there."""
         try:

@@ -62,6 +62,10 @@ class Foresight(Tools):
                 self._seen.popitem(last=False)
         return self._seen[name]
 
+    def lasting_json(self, name: str) -> dict[str, Any]:
+        """See `json`: what is foreseen is kept here."""
+        return self.json(name)
+
     def _foreseen(self, media: Media, use: str, group: Group) -> list[IngestedFrame]:
         known = self._known(media, use, group)
         found = []

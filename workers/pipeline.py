@@ -39,6 +39,38 @@ class _Made:
     """Begin and end, in seconds since the task was claimed."""
 
 
+class _Ahead:
+    """What is loaded before the engine has time for it. Room is asked for before a task is claimed, so that no worker
+    keeps a task that another could begin with."""
+
+    def __init__(self, most: int) -> None:
+        self._room = threading.Semaphore(most)
+        self._ready: queue.Queue[_Ready | None] = queue.Queue()
+
+    def wait_for_room(self) -> None:
+        """Wait until one more may be claimed."""
+        self._room.acquire()
+
+    def leave_out(self) -> None:
+        """What was claimed could not be loaded."""
+        self._room.release()
+
+    def put(self, ready: _Ready) -> None:
+        """It is loaded."""
+        self._ready.put(ready)
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._ready.put(None)
+
+    def take(self) -> _Ready | None:
+        """The next one, which gives room for another; None at the end."""
+        ready = self._ready.get()
+        if ready is not None:
+            self._room.release()
+        return ready
+
+
 class GpuPipeline:
     """Runs detail tasks, the next one's inputs loading and the last one's patches uploading meanwhile."""
 
@@ -50,7 +82,7 @@ class GpuPipeline:
 
         Returns when all that was claimed is finished or handed back.
         """
-        ahead: queue.Queue[_Ready | None] = queue.Queue(max(1, self._runner.pace.claim_ahead))
+        ahead = _Ahead(max(1, self._runner.pace.claim_ahead))
         behind: queue.Queue[_Made | None] = queue.Queue(BEHIND)
         others: list[Lease] = []
         loader = threading.Thread(target=self._load, args=(first, until, ahead, others), name="loader")
@@ -58,7 +90,7 @@ class GpuPipeline:
         loader.start()
         storer.start()
         count = 0
-        while (ready := ahead.get()) is not None:
+        while (ready := ahead.take()) is not None:
             count += 1
             self._compute(ready, behind)
         behind.put(None)
@@ -68,21 +100,23 @@ class GpuPipeline:
             count += self._runner.run(lease)
         return count
 
-    def _load(self, first: Lease, until: float, ahead: queue.Queue[_Ready | None], others: list[Lease]) -> None:
+    def _load(self, first: Lease, until: float, ahead: _Ahead, others: list[Lease]) -> None:
         """Load and claim ahead. A task of another kind ends it: that one is run when the GPU's are done."""
         lease: Lease | None = first
+        ahead.wait_for_room()
         try:
             while lease is not None:
                 if lease.kind != "detail":
                     others.append(lease)
                     break
                 self._load_one(lease, ahead)
+                ahead.wait_for_room()
                 stop = self._runner.draining.is_set() or time.monotonic() >= until or not self._runner.pace.claim_ahead
                 lease = None if stop else self._runner.claim()
         finally:
-            ahead.put(None)
+            ahead.end()
 
-    def _load_one(self, lease: Lease, ahead: queue.Queue[_Ready | None]) -> None:
+    def _load_one(self, lease: Lease, ahead: _Ahead) -> None:
         started = time.monotonic()
 
         def load() -> _Ready:
@@ -91,7 +125,9 @@ class GpuPipeline:
             return _Ready(lease, task, loaded, started, time.monotonic() - started)
 
         ready = self._runner.attempt(lease, load)
-        if ready is not None:
+        if ready is None:
+            ahead.leave_out()
+        else:
             ahead.put(ready)
 
     def _compute(self, ready: _Ready, behind: queue.Queue[_Made | None]) -> None:

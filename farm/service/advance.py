@@ -17,7 +17,7 @@ from farm.service.attempts import keep_chunks, keep_tasks
 from farm.service.documents import Documents
 from farm.service.skeleton import chunk_reads, chunk_tasks, chunks, scan_tasks, spans, wrap_task
 
-LOOK_BACK = 256
+LOOK_BACK = 512
 """Chunks behind the newest one that are looked at for the window; what was reopened further back does not count."""
 DROP_EVERY = 8
 """Chunks that are opened between two times that rows are dropped."""
@@ -25,9 +25,10 @@ MOVING = frozenset({JobState.QUEUED, JobState.ACTIVE})
 
 
 def window_for(workers: int) -> int:
-    """Chunks of a job in flight that keep so many workers busy: for each one that is sampled, another that is planned
-    or pasted meanwhile; 4 to `LOOK_BACK`."""
-    return min(max(4, 2 * workers), LOOK_BACK)
+    """Chunks of a job in flight that keep so many workers busy, 4 to `LOOK_BACK`: for each one that is sampled two that
+    its worker has claimed ahead (fewer, and some workers would keep what others wait for), and one that is planned or
+    pasted meanwhile."""
+    return min(max(4, 4 * workers), LOOK_BACK)
 
 
 def media_of(job: Job, documents: Documents) -> dict[str, Media]:

@@ -1,9 +1,10 @@
 """`python -m tests.bench.scaling`: does twice the number of workers do twice the work?
 
-Each chunk costs the detailer a second. As on a farm with GPUs, workers with a detailer do nothing else, and load the
-next chunk while it works; a few others plan and paste. Efficiency is the number of chunks per second and worker while
-all workers have something to do: from the end of the first chunks to that of the last but a few. On a machine with few
-cores the CPU time of the workers is the limit at last; it is printed beside.
+Each chunk costs the detailer a second (`--seconds` for another time). As on a farm with GPUs, workers with a detailer
+do nothing else, and load the next chunk while it works; a few others plan and paste. Efficiency is the number of chunks
+per second and worker while all workers have something to do: from the end of the first chunks to that of the last but a
+few. On a machine with few cores the CPU time that a chunk costs is the limit at last: it is printed beside, and what
+the cores allow because of it.
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ from tests.e2e.farm_under_test import FarmUnderTest, until
 PATIENCE_S = 3600.0
 AHEAD = 2
 """Tasks that a worker with a detailer claims ahead, as one with a GPU does."""
-CHUNK_S = 1.0
-"""Seconds that the detailer takes for a chunk."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,8 @@ class Speed:
     """A job by so many workers."""
 
     workers: int
+    chunk_s: float
+    """Seconds that the detailer takes for a chunk."""
     chunks_per_s: float
     """While all workers had something to do."""
     whole_per_s: float
@@ -43,11 +44,18 @@ class Speed:
     @property
     def efficiency(self) -> float:
         """1: every worker is inside the detailer all the time."""
-        return self.chunks_per_s * CHUNK_S / self.workers
+        return self.chunks_per_s * self.chunk_s / self.workers
+
+    @property
+    def allowed(self) -> float:
+        """The efficiency at which this machine's cores would do nothing else; a machine of many cores allows 1."""
+        cpu = self.cores / self.whole_per_s
+        return min(1.0, (os.cpu_count() or 1) / cpu * self.chunk_s / self.workers)
 
 
-def measure(farm: FarmUnderTest, clip: Clip, workers: int, rounds: int, chunk: int) -> Speed:
+def measure(farm: FarmUnderTest, clip: Clip, workers: int, given: argparse.Namespace) -> Speed:
     """Run `rounds` chunks per worker over frames that were ingested before."""
+    rounds, chunk = given.rounds, given.chunk
     chunks = rounds * workers
     frames = {"uri": clip.uri, "frames": f"1-{chunks * chunk}"}
     wanted = request(clip, prompt=f"{workers} workers", disks=("right",), chunk=chunk, input=frames)
@@ -67,6 +75,7 @@ def measure(farm: FarmUnderTest, clip: Clip, workers: int, rounds: int, chunk: i
     whole = next(at for at, done in ends if done == chunks)
     return Speed(
         workers,
+        given.seconds,
         (last[1] - first[1]) / (last[0] - first[0]),
         chunks / whole,
         sum(watch.cpu().values()) / (watch.samples[-1].at - watch.samples[0].at),
@@ -80,14 +89,15 @@ def main() -> None:
     parser.add_argument("--cpu-workers", type=int, default=2, help="processes without a detailer")
     parser.add_argument("--rounds", type=int, default=12, help="chunks per worker, 3 or more")
     parser.add_argument("--chunk", type=int, default=1, help="frames per chunk; the more, the more CPU time it takes")
+    parser.add_argument("--seconds", type=float, default=1.0, help="that the detailer takes for a chunk")
     given = parser.parse_args()
     counts = sorted(given.workers)
     out.print(
-        f"{machine(torch.device('cpu'))}\nChunks of {given.chunk} frames, {FRAME}, one segment, {CHUNK_S:g} s in the "
-        f"detailer each; {given.rounds} chunks per worker; {given.cpu_workers} workers for all else."
+        f"{machine(torch.device('cpu'))}\nChunks of {given.chunk} frames, {FRAME}, one segment, {given.seconds:g} s "
+        f"in the detailer each; {given.rounds} chunks per worker; {given.cpu_workers} workers for all else."
     )
     speeds: list[Speed] = []
-    with bench_farm(fake_seconds=CHUNK_S / given.chunk, claim_ahead=AHEAD) as farm:
+    with bench_farm(fake_seconds=given.seconds / given.chunk, claim_ahead=AHEAD) as farm:
         clip = take_in(farm, counts[-1] * given.rounds * given.chunk)
         ingest_all(farm, clip)
         start_workers(farm, given.cpu_workers, "cpu", prefix="c")
@@ -95,12 +105,16 @@ def main() -> None:
         for count in counts:
             start_workers(farm, count - running, "gpu", prefix=f"w{running}-")
             running = count
-            speeds.append(measure(farm, clip, count, given.rounds, given.chunk))
+            speeds.append(measure(farm, clip, count, given))
     table(
         f"Efficiency: chunks per second and worker, {os.cpu_count()} cores",
-        ("workers", "efficiency", "chunks/s", "with beginning and end", "cores in use"),
+        ("workers", "efficiency", "these cores allow", "chunks/s", "with beginning and end", "cores in use"),
         [
-            (str(s.workers), f"{s.efficiency:.3f}", f"{s.chunks_per_s:.2f}", f"{s.whole_per_s:.2f}", f"{s.cores:.2f}")
+            (
+                str(s.workers),
+                *(f"{share:.3f}" for share in (s.efficiency, s.allowed)),
+                *(f"{number:.2f}" for number in (s.chunks_per_s, s.whole_per_s, s.cores)),
+            )
             for s in speeds
         ],
     )

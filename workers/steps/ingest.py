@@ -55,7 +55,7 @@ def ingested(tools: Tools, media: Media, use: str, first: int, last: int) -> dic
     """What ingest found at the positions first .. last (inclusive) of a media."""
     found: dict[int, IngestedFrame] = {}
     for number in numbers(media, first, last):
-        document = tools.json(document_name(media, use, group_at(media, number)))
+        document = tools.lasting_json(document_name(media, use, group_at(media, number)))
         found.update({f["position"]: f for f in document["frames"] if first <= f["position"] <= last})
     return found
 

@@ -130,7 +130,7 @@ def test_a_recovered_job_goes_on_behind_any_number_of_finished_chunks() -> None:
 
 
 def test_the_window_follows_the_workers() -> None:
-    assert [window_for(alive) for alive in (0, 1, 8, 1000)] == [4, 4, 16, 256]
+    assert [window_for(alive) for alive in (0, 1, 8, 1000)] == [4, 4, 32, 512]
 
 
 def test_runs_of_a_clip_are_found_by_arithmetic_or_in_a_list() -> None:
