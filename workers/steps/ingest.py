@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import PurePosixPath
 from typing import TypedDict
 
@@ -20,9 +18,7 @@ from farm.service.documents import compact
 from farm.service.groups import group_at, numbers
 from farm.service.reading import document_name
 from workers.context import StepResult, Task, Tools
-
-WRITERS = 4
-"""Threads that encode and store frames while the next ones are decoded."""
+from workers.steps.ordered import in_order
 
 
 class IngestedFrame(TypedDict, total=False):
@@ -77,12 +73,10 @@ def _media_id(job: Job, start: str) -> str:
 def _frames(task: Task, tools: Tools, media: Media, use: str, number: int) -> Iterator[IngestedFrame]:
     group = group_at(media, number)
     decoded = _of_video(tools, media, group) if media.kind == "video" else of_pictures(tools, media, group, use)
-    done = 0
-    with ThreadPoolExecutor(WRITERS) as pool:
-        while batch := list(islice(decoded, 2 * WRITERS)):
-            yield from pool.map(lambda one: entry(tools, media, use, *one), batch)
-            done += len(batch)
-            task.progress(done, group.frames)
+    entries = in_order(lambda one: entry(tools, media, use, *one), decoded)
+    for done, found in enumerate(entries, 1):
+        task.progress(done, group.frames)
+        yield found
 
 
 def entry(tools: Tools, media: Media, use: str, position: int, pixels: NDArray[np.uint8] | str) -> IngestedFrame:
@@ -109,16 +103,18 @@ def named(media: Media, position: int) -> IngestedFrame:
 
 def of_pictures(tools: Tools, media: Media, group: Group, use: str) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:
     """The pictures of a run, decoded; text where one cannot be."""
-    for position in range(group.start, group.start + group.frames):
+
+    def read(position: int) -> tuple[int, NDArray[np.uint8] | str]:
         try:
             data = tools.blobs.get(media.pictures[position].blob)
             if use == "mask":
-                yield position, np.rint(decode_mask(data, tools.max_pixels) * 255).astype(np.uint8)[..., None]
-            else:
-                pixels = decode(data, tools.max_pixels)
-                yield position, np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+                return position, np.rint(decode_mask(data, tools.max_pixels) * 255).astype(np.uint8)[..., None]
+            pixels = decode(data, tools.max_pixels)
+            return position, np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
         except Rejected as error:
-            yield position, str(error)
+            return position, str(error)
+
+    return in_order(read, range(group.start, group.start + group.frames))
 
 
 def _of_video(tools: Tools, media: Media, group: Group) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -24,6 +25,7 @@ from farm.service.skeleton import chunks
 from workers.context import StepResult, Task, Tools
 from workers.steps.controls import stored_controls
 from workers.steps.detail import PatchReader
+from workers.steps.ordered import in_order
 from workers.steps.plan import load_masks
 
 
@@ -46,6 +48,17 @@ class _Take:
         return found if made else None
 
 
+@dataclass(frozen=True)
+class _Final:
+    """A frame with all its patches."""
+
+    frame: PlannedFrame
+    variation: int
+    refs: tuple[PatchRef, ...]
+    pixels: NDArray[np.uint8]
+    """`[H, W, 3]`."""
+
+
 def paste_chunk(task: Task, tools: Tools) -> StepResult:
     """Write `frames/<name>` for the frames of the core, then `chunks/<n>.json` with their digests."""
     job = task.job
@@ -53,22 +66,7 @@ def paste_chunk(task: Task, tools: Tools) -> StepResult:
     assert own is not None  # it waited for its own plan
     left, right = _neighbors(task, tools)
     frames = [f for f in own.plan.frames if own.plan.core[0] <= f.position < own.plan.core[1]]
-    records = []
-    for count, frame in enumerate(frames):
-        base = from_bytes(tools.pictures.read(frame.digest))
-        for variation, refs in enumerate(own.plan.paste.get(frame.position, ())):
-            canvas = base
-            for order, ref in enumerate(refs):
-                if not own.reader.has(ref, own.outputs):
-                    continue
-                patch = _patch(own, left, right, ref)
-                _extras(task, tools, own, ref, order, canvas, _of_its_crop(own, ref, patch), frame)
-                canvas = paste(canvas, patch)
-            task.progress(count, len(frames))
-            data = encode_png(to_bytes(canvas))
-            name = keys.final(job.id, variation, frame.name)
-            tools.blobs.put(name, data, "image/png")
-            records.append(_record(own, frame, variation, refs, name, data))
+    records = list(in_order(partial(_store, task, tools, own), _finals(task, tools, own, (left, right), frames)))
     document = {
         "chunk": task.chunk,
         "core": own.plan.core,
@@ -81,6 +79,37 @@ def paste_chunk(task: Task, tools: Tools) -> StepResult:
     name = keys.chunk(job.id, task.chunk)
     tools.blobs.put(name, compact(document), "application/json")
     return StepResult(output=name, frames=len(frames))
+
+
+def _finals(
+    task: Task,
+    tools: Tools,
+    own: _Take,
+    neighbors: tuple[_Take | None, _Take | None],
+    frames: Sequence[PlannedFrame],
+) -> Iterator[_Final]:
+    """The final frames of a chunk, one after the other."""
+    inputs = in_order(tools.pictures.read, (frame.digest for frame in frames))
+    for count, (frame, pixels) in enumerate(zip(frames, inputs, strict=True)):
+        base = from_bytes(pixels)
+        for variation, refs in enumerate(own.plan.paste.get(frame.position, ())):
+            canvas = base
+            for order, ref in enumerate(refs):
+                if not own.reader.has(ref, own.outputs):
+                    continue
+                patch = _patch(own, *neighbors, ref)
+                _extras(task, tools, own, ref, order, canvas, _of_its_crop(own, ref, patch), frame)
+                canvas = paste(canvas, patch)
+            task.progress(count, len(frames))
+            yield _Final(frame, variation, refs, to_bytes(canvas))
+
+
+def _store(task: Task, tools: Tools, own: _Take, final: _Final) -> dict[str, object]:
+    """Store a final frame; what is told of it."""
+    data = encode_png(final.pixels)
+    name = keys.final(task.job.id, final.variation, final.frame.name)
+    tools.blobs.put(name, data, "image/png")
+    return _record(own, final.frame, final.variation, final.refs, name, data)
 
 
 def _patch(own: _Take, left: _Take | None, right: _Take | None, ref: PatchRef) -> Patch:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import tempfile
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from shutil import copyfileobj
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import numpy as np
 
@@ -24,9 +22,9 @@ from farm.errors import NotFound
 from farm.service.documents import compact
 from farm.service.skeleton import chunks
 from workers.context import StepResult, Task, Tools
+from workers.steps.ordered import in_order
 from workers.steps.plan import load_masks
 
-T = TypeVar("T")
 READERS = 8
 """Chunks that are read ahead."""
 PACKAGES = ("detail-farm", "torch", "diffusers", "transformers", "numpy", "pillow", "opencv-python-headless", "av")
@@ -74,24 +72,12 @@ def _manifest(job: Job, missing: Sequence[int], left_out: Sequence[int]) -> dict
     }
 
 
-def _ahead(load: Callable[[int], T], count: int) -> Iterator[T]:
-    """`load` of 0 to `count`, in order, a few of them read ahead."""
-    with ThreadPoolExecutor(READERS) as pool:
-        waiting: deque[Future[T]] = deque()
-        for number in range(count):
-            waiting.append(pool.submit(load, number))
-            if len(waiting) > READERS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
 def _write_frames(task: Task, tools: Tools, file: IO[bytes]) -> tuple[list[int], list[int]]:
     """The manifest's entries of frames, with commas between; the numbers of chunks that are not there, and of frames
     that were left out."""
     job, missing, separator = task.job, [], b""
     left_out: list[int] = []
-    documents = _ahead(lambda number: tools.json_or_none(keys.chunk(job.id, number)), chunks(job))
+    documents = in_order(lambda number: tools.json_or_none(keys.chunk(job.id, number)), range(chunks(job)), READERS)
     for number, document in enumerate(documents):
         task.progress(number, 2 * chunks(job))
         if document is None:
@@ -120,7 +106,9 @@ def _write_segs(task: Task, tools: Tools, file: IO[str]) -> None:
     job = task.job
     file.write(f'{{"header": [{job.input.height}, {job.input.width}], "frames": {{')
     separator = ""
-    for number, (plan, masks) in enumerate(_ahead(lambda number: _plan(tools, job, number), chunks(job))):
+    for number, (plan, masks) in enumerate(
+        in_order(lambda number: _plan(tools, job, number), range(chunks(job)), READERS)
+    ):
         task.progress(chunks(job) + number, 2 * chunks(job))
         if plan is None:
             continue
@@ -165,7 +153,7 @@ def _join(job: Job, tools: Tools, variation: int, folder: Path) -> None:
         tools.blobs.get_to_file(keys.video_part(job.id, variation, number), part)
         return part
 
-    parts = list(_ahead(fetch, chunks(job)))
+    parts = list(in_order(fetch, range(chunks(job)), READERS))
     out = folder / f"{variation}.mp4"
     # A rate of the job's own: frames are shown at it, and the sound would not fit any more.
     own_rate = job.input.kind == "video" and job.fps == job.input.fps
