@@ -1,4 +1,4 @@
-"""Every attempt at a job's tasks, kept where it survives: in the store, a small object per chunk.
+"""Every attempt at a job's tasks, kept where it survives: in the store, an object for a few chunks.
 
 The ledger has the attempts of chunks in flight only, a bounded number; before a chunk's rows are dropped they are
 written down. What is left when the job ends (its own tasks, failed chunks) is written then.
@@ -27,9 +27,10 @@ def keep_chunks(job: str, chunks: Sequence[int], ledger: Ledger, blobs: Blobs) -
     if not chunks:
         return
     plans = tuple(f"plan.{chunk}" for chunk in chunks)
-    for row in ledger.tasks(job, TaskFilter(tasks=plans), limit=len(plans)):
-        rows = _rows(job, row.chunk, ledger)
-        _write(job, f"{row.chunk:06d}", rows, blobs)
+    known = [row.chunk for row in ledger.tasks(job, TaskFilter(tasks=plans), limit=len(plans))]
+    # One object for all: who writes some of them again, after a crash, tells of the same attempts.
+    rows = [row for chunk in known for row in _rows(job, chunk, ledger)]
+    _write(job, f"{min(chunks):06d}-{max(chunks):06d}", rows, blobs)
 
 
 def keep_tasks(job: str, name: str, tasks: Sequence[str], ledger: Ledger, blobs: Blobs) -> None:
@@ -92,7 +93,7 @@ def _rows(job: str, chunk: int, ledger: Ledger) -> list[TaskStatus]:
         found = ledger.tasks(job, TaskFilter(tasks=details), limit=DETAIL_NAMES)
         rows += found
         first += DETAIL_NAMES
-        if not found:
+        if len(found) < DETAIL_NAMES:
             return rows
 
 

@@ -99,6 +99,17 @@ def test_tasks_are_listed_by_id_filtered_and_page_by_page(world: World) -> None:
     assert [task.id for task in world.ledger.tasks("job", named)] == ["paste.1"]
 
 
+def test_states_of_chunks_are_told_wherever_they_lie_in_a_long_job(world: World) -> None:
+    done = [0, 7, 8, 31, 32, 63, 64, 100, 1249]
+    world.ledger.create(job_facts("job", chunks=1250), done_chunks=[(chunk, 16) for chunk in done])
+    world.ledger.extend("job", [], 1248)
+    expected = {chunk: "done" if chunk in done else "open" for chunk in range(1248)} | {1249: "done"}
+    assert world.ledger.chunk_states("job", range(1250)) == expected
+    some = [1249, 33, 8, 8, 9, -1, 1248, 90_000]
+    assert world.ledger.chunk_states("job", some) == {1249: "done", 33: "open", 8: "done", 9: "open"}
+    assert world.ledger.chunk_states("job", []) == {}
+
+
 def test_a_job_can_begin_with_chunks_that_are_done(world: World) -> None:
     world.ledger.create(job_facts("job", chunks=4), done_chunks=[(0, 16), (1, 15), (3, 16)])
     status = world.ledger.status("job")
