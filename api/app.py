@@ -6,13 +6,14 @@ from importlib import metadata
 
 from fastapi import Depends, FastAPI
 
-from api import problems
-from api.auth import Keys, authenticate, check_binding
+from api import gate, problems
+from api.auth import authenticate, by_address
 from api.context import Context
 from api.digests import digests
 from api.guard import Guard
 from api.routes import (
     actions,
+    audit,
     chunks,
     feed,
     forecast,
@@ -21,6 +22,7 @@ from api.routes import (
     models,
     outputs,
     pages,
+    people,
     previews,
     samplers,
     session,
@@ -31,6 +33,7 @@ from api.routes import (
 )
 from api.routes.health import health, metrics
 from api.views import ROOT
+from farm.adapters.counters import Counters
 from farm.adapters.media import limits_of
 from farm.adapters.stills import Stills
 from farm.domain.forecast import Foresee
@@ -68,19 +71,26 @@ _ROUTERS = (
     workers,
     feed,
     session,
+    people,
+    audit,
 )
 
 
-def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | None = None) -> FastAPI:
+def create_app(
+    farm: Farm,
+    blobs: Blobs,
+    settings: Settings,
+    foresee: Foresee | None = None,
+    counters: Counters | None = None,
+) -> FastAPI:
     """The application.
 
     Args:
         foresee: what tells what a job would do; None: `POST /jobs/plan` is not answered.
+            counters: where requests are counted; None: in this process alone.
     Raises:
         Rejected: it would listen on a network without API keys.
     """
-    keys = Keys(settings.api_keys)
-    check_binding(settings.api_host, keys)
     app = FastAPI(
         title="Detail farm",
         version=metadata.version("detail-farm"),
@@ -98,14 +108,14 @@ def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | 
         Stills(blobs, settings.cache_folder() / "stills", settings.max_pixels),
         foresee,
     )
-    app.state.keys = keys
+    gate.install(app, farm, blobs, settings, counters)
     app.state.feed = feed.Feed(farm)
     for module in _ROUTERS:
         app.include_router(module.router, prefix=ROOT, dependencies=[Depends(authenticate)])
-    app.include_router(session.entrance, prefix=ROOT)
-    app.include_router(health)
     app.include_router(metrics, dependencies=[Depends(authenticate)])
-    app.include_router(pages.router)
+    app.include_router(session.entrance, prefix=ROOT, dependencies=[Depends(by_address)])
+    app.include_router(health, dependencies=[Depends(by_address)])
+    app.include_router(pages.router, dependencies=[Depends(by_address)])
     problems.install(app)
     app.add_middleware(Guard)
     return app

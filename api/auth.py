@@ -1,31 +1,41 @@
-"""Who may ask: API keys, or, without any, this machine alone."""
+"""Who asks, and whether they may: keys, sessions, roles, rates; or, without any key, this machine alone."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import ipaddress
-import time
-from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlsplit
 
-import structlog
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from api import session
-from api.problems import Forbidden, Unauthorized
+from api.access import LOCAL, Access, Keys, Person
+from api.address import address_of, is_loopback
+from api.context import Context
+from api.problems import Forbidden, RoleNeeded, TooMany, Unauthorized
+from api.roles import Needs, needed
+from api.throttle import Throttle
+from farm.domain.people import Role
 from farm.errors import Rejected
 
-log = structlog.get_logger(__name__)
+__all__ = [
+    "Asker",
+    "Keys",
+    "OpenToTheWorld",
+    "User",
+    "address",
+    "authenticate",
+    "by_address",
+    "check_binding",
+    "is_loopback",
+    "known",
+]
 
-GOOD_KEY_CHARS = 16
-"""Characters of a key; fewer can be guessed, which is warned of."""
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
-_bearer = HTTPBearer(auto_error=False, description="One of FARM_API_KEYS.")
-_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="One of FARM_API_KEYS.")
+_bearer = HTTPBearer(auto_error=False, description="A key of this farm.")
+_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="A key of this farm.")
 
 
 class OpenToTheWorld(Rejected):
@@ -38,86 +48,128 @@ class OpenToTheWorld(Rejected):
         )
 
 
-class Keys:
-    """The keys that are accepted, as digests: `[name:]key` each."""
-
-    def __init__(self, keys: Sequence[str]) -> None:
-        self._users: list[tuple[str, bytes]] = []
-        for number, text in enumerate(keys, 1):
-            name, colon, key = text.partition(":")
-            if not colon:
-                name, key = f"key-{number}", text
-            if len(key) < GOOD_KEY_CHARS:
-                log.warning("api_key_is_short", name=name, characters=len(key), good=GOOD_KEY_CHARS)
-            self._users.append((name, _digest(key)))
-
-    def __bool__(self) -> bool:
-        return bool(self._users)
-
-    def user(self, key: str) -> str | None:
-        """Name of the key's owner, or None. Takes the same time wherever the key differs."""
-        seen, found = _digest(key), None
-        for name, digest in self._users:
-            if hmac.compare_digest(seen, digest):
-                found = name
-        return found
-
-    def session(self, user: str, key: str) -> str:
-        """A browser's session cookie for a user who sent this key."""
-        return session.sign(user, _digest(key), time.time())
-
-    def session_user(self, cookie: str) -> str | None:
-        """Name of a session's owner, or None if the session is not ours, has ended, or its key is gone."""
-        user = session.owner(cookie)
-        secrets = [digest for name, digest in self._users if name == user]
-        return user if session.valid(cookie, secrets, time.time()) else None
-
-
-def check_binding(host: str, keys: Keys) -> None:
-    """Refuse to listen on a network without keys. Raises OpenToTheWorld."""
-    if not keys and not is_loopback(host):
+def check_binding(host: str, access: Access) -> None:
+    """Refuse to listen on a network without keys. Raises OpenToTheWorld, or Unavailable if only the store knows."""
+    if not is_loopback(host) and access.opens():
         raise OpenToTheWorld(host)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine and nothing else."""
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return host.lower() == "localhost"
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+def address(request: Request) -> str:
+    """Where a request comes from."""
+    return address_of(request, request.app.state.trusted)
 
 
-async def authenticate(
+async def by_address(request: Request) -> None:
+    """Count a request that needs no key. Raises TooMany."""
+    throttle: Throttle = request.app.state.throttle
+    _check_rate(*await run_in_threadpool(throttle.request, address(request)))
+
+
+async def known(
     request: Request,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     header: Annotated[str | None, Depends(_header)],
-) -> str:
-    """Name of who asks; "local" where no keys are set.
+) -> Person:
+    """Who asks, and may: `local` where the farm has no keys.
 
     Raises:
-        Unauthorized: no key or a wrong one.
-        Forbidden: no keys are set, and the request is not plainly one of this machine's own programs.
+        Unauthorized: no key, a wrong one, or one that has ended.
+        TooMany: too often, or too many wrong keys from there.
+        RoleNeeded: the route asks for more than this person's role, or for the job's owner.
+        Forbidden: there are no keys, and the request is not plainly one of this machine's own programs.
     """
-    keys: Keys = request.app.state.keys
-    if not keys:
-        _check_local(request)
-        return "local"
-    given = bearer.credentials if bearer is not None else header
-    if not given:
-        user = keys.session_user(request.cookies.get(session.COOKIE, ""))
-        if user is not None:
-            _check_own_page(request)
-            return user
-        raise Unauthorized("No API key was sent. Send `Authorization: Bearer <key>` or `X-API-Key: <key>`.")
-    user = keys.user(given)
-    if user is None:
-        raise Unauthorized("The API key is not one of this farm's. Ask its operator (FARM_API_KEYS) for one.")
-    return user
+    throttle: Throttle = request.app.state.throttle
+    try:
+        person = await _person(request, bearer.credentials if bearer is not None else header)
+    except (Unauthorized, Forbidden):
+        await by_address(request)
+        raise
+    _check_rate(*await run_in_threadpool(throttle.request, address(request), person.key))
+    await _check_role(request, person)
+    return person
+
+
+Asker = Annotated[Person, Depends(known)]
+
+
+async def authenticate(person: Asker) -> str:
+    """Name of who asks, and may; "local" where the farm has no keys. Raises as `known`."""
+    return person.name
 
 
 User = Annotated[str, Depends(authenticate)]
+
+
+async def owner_of(request: Request, key: str) -> Person:
+    """Whose key it is. Raises Unauthorized, TooMany."""
+    access: Access = request.app.state.access
+    throttle: Throttle = request.app.state.throttle
+    here = address(request)
+    _check_tries(throttle.shut_out(here))
+    quick = access.quick(key)
+    person = quick[0] if quick is not None else await run_in_threadpool(access.person, key)
+    if person is None:
+        _check_tries(await run_in_threadpool(throttle.wrong_key, here))
+        raise Unauthorized(
+            "The API key is not one of this farm's, or it has expired or was revoked. Ask its operator for one "
+            "(farm key create, or FARM_API_KEYS)."
+        )
+    return person
+
+
+async def _person(request: Request, given: str | None) -> Person:
+    access: Access = request.app.state.access
+    is_open = access.is_open()
+    if is_open is None:
+        is_open = await run_in_threadpool(access.opens)
+    if is_open:
+        _check_local(request)
+        return LOCAL
+    if given:
+        return await owner_of(request, given)
+    cookie = request.cookies.get(session.COOKIE, "")
+    found = await run_in_threadpool(access.session_person, cookie) if cookie else None
+    if found is None:
+        raise Unauthorized("No API key was sent. Send `Authorization: Bearer <key>` or `X-API-Key: <key>`.")
+    _check_own_page(request)
+    return found
+
+
+async def _check_role(request: Request, person: Person) -> None:
+    need = needed(getattr(request.scope.get("route"), "endpoint", None), request.method)
+    if not person.role.covers(need.role):
+        raise RoleNeeded(
+            f"{request.method} {request.url.path} needs the role {need.role.value}; {person.name!r} is "
+            f"{person.role.value}. Ask an admin of this farm for it (farm user set {person.name} "
+            f"--role {need.role.value})."
+        )
+    if need.own_job and person.role is not Role.ADMIN:
+        await _check_owner(request, person, need)
+
+
+async def _check_owner(request: Request, person: Person, need: Needs) -> None:
+    tools: Context = request.app.state.context
+    job = str(request.path_params["job_id"])
+    owner = (await run_in_threadpool(tools.farm.document, job)).user
+    if owner != person.name:
+        raise RoleNeeded(
+            f"Job {job} is {owner!r}'s, and {person.name!r} is {person.role.value}: {need.role.value}s decide about "
+            f"their own jobs, an admin about all. Ask {owner!r} or an admin."
+        )
+
+
+def _check_rate(wait: float, limit: str) -> None:
+    if wait:
+        raise TooMany(f"Too many requests: this farm takes {limit}. Ask again in {wait:.0f} s, and less often.", wait)
+
+
+def _check_tries(wait: float) -> None:
+    if wait:
+        raise TooMany(
+            f"Too many wrong keys came from this address (FARM_RATE_WRONG_KEYS). Keys are looked at again in "
+            f"{wait:.0f} s.",
+            wait,
+        )
 
 
 def _check_local(request: Request) -> None:
@@ -153,8 +205,3 @@ def _host(address: str) -> str:
         return urlsplit(address).hostname or ""
     except ValueError:
         return ""
-
-
-def _digest(key: str) -> bytes:
-    # Compared as digests: of one length, and not to be read in a memory dump.
-    return hashlib.sha256(key.encode()).digest()

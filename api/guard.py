@@ -6,24 +6,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.headers import SECURE
 from api.problems import problem
 
 MAX_JSON_BYTES = 64 << 20
 """Bytes of a JSON body: a collection of 200,000 pictures has some 30 million."""
 STREAMED = ("/api/v1/uploads", "/api/v1/uploads/blobs/", "/api/v1/models/blobs/")
 """Paths whose bodies are not JSON, and limited by themselves. The first is meant as a whole."""
-
-SECURE = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-        "media-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-}
 
 
 class Guard:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from farm.adapters.connect import Connected, connect
+from farm.adapters.counters import Counters
 from farm.domain.forecast import Foresee
 from farm.settings import Settings
 
@@ -28,7 +29,8 @@ def build(settings: Settings, foresee: Callable[[Connected], Foresee] | None = N
         foresee: makes what tells what a job would do.
     """
     connected = connect(settings)
-    return create_app(connected.farm, connected.blobs, settings, foresee(connected) if foresee else None)
+    counters = Counters.on_redis(settings.require_redis_url())
+    return create_app(connected.farm, connected.blobs, settings, foresee(connected) if foresee else None, counters)
 
 
 def serve(settings: Settings, foresee: Callable[[Connected], Foresee] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from api.faults import Fault, explain
+from api.headers import SECURE
 from api.shapes import Answer
 from farm.adapters.blob_names import BadName
 from farm.errors import Conflict, FarmError, NotFound, Rejected, TooLarge, Unavailable
@@ -48,9 +50,32 @@ class Forbidden(Rejected):
     """The request comes from where this API does not answer."""
 
 
+class RoleNeeded(Rejected):
+    """Who asks may not do this: another role is needed, or it is somebody else's job."""
+
+
+class QuotaExceeded(Rejected):
+    """Who asks would have more of the farm than they may; waiting by itself may not help."""
+
+
+class TooMany(Rejected):
+    """Too many requests; the same one may be answered later."""
+
+    def __init__(self, text: str, wait_s: float) -> None:
+        """
+        Args:
+            wait_s: seconds after which to ask again.
+        """
+        self.wait_s = wait_s
+        super().__init__(text)
+
+
 _KINDS: tuple[tuple[type[FarmError], int, str, str], ...] = (
     (Unauthorized, 401, "unauthorized", "An API key is needed"),
     (Forbidden, 403, "forbidden", "Not from here"),
+    (RoleNeeded, 403, "role-needed", "Another role is needed"),
+    (QuotaExceeded, 403, "quota-exceeded", "A quota is used up"),
+    (TooMany, 429, "too-many-requests", "Too many requests"),
     (NotFound, 404, "not-found", "There is no such thing"),
     (Conflict, 409, "conflict", "The state does not allow it"),
     (TooLarge, 413, "too-large", "Over a limit"),
@@ -101,6 +126,8 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
                 headers["WWW-Authenticate"] = 'Bearer realm="farm"'
             if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
                 headers["Retry-After"] = str(RETRY_AFTER_S)
+            if isinstance(error, TooMany):
+                headers["Retry-After"] = str(math.ceil(error.wait_s))
             return problem(request, status, kind, str(error), title=title, headers=headers)
     return await _unforeseen(request, error)
 
@@ -127,4 +154,5 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
     log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
     told = "The farm made a mistake that it did not foresee; the API's log has the details. Try again, or report it."
-    return problem(request, 500, "internal", told)
+    # This answer is made outside of all that adds headers to answers.
+    return problem(request, 500, "internal", told, headers={**SECURE, "Cache-Control": "no-store"})

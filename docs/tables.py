@@ -71,6 +71,7 @@ GROUPS = {
     "engine": "The engine",
     "lease_ttl_s": "Leases and retries",
     "max_upload_bytes": "Limits",
+    "rate_per_key": "How much somebody may do",
 }
 """First setting of a group -> its heading."""
 
@@ -113,7 +114,9 @@ def parameters_page() -> str:
 def settings_page() -> str:
     """`settings.md`."""
     parts, group = [SETTINGS_HEAD], dict[str, FieldInfo]()
-    for name, field in Settings.model_fields.items():
+    # Its own before those that it takes over.
+    names = dict.fromkeys((*Settings.__annotations__, *Settings.model_fields))
+    for name, field in ((name, Settings.model_fields[name]) for name in names if name in Settings.model_fields):
         if name in GROUPS:
             parts += [_table("variable", group, _variable), ""] if group else []
             parts.append(f"## {GROUPS[name]}\n")

@@ -165,6 +165,9 @@ class Ledger(Protocol):
     def jobs(self, after: str = "", limit: int = 100) -> tuple[JobStatus, ...]:
         """Newest first, those behind the job `after`."""
 
+    def unfinished(self, user: str) -> dict[str, int]:
+        """A user's jobs that have not ended, each with its frames; costs as much as all such jobs of the farm."""
+
     def tasks(self, job: str, which: TaskFilter, after: str = "", limit: int = 200) -> tuple[TaskStatus, ...]:
         """Tasks that the ledger still holds, by id; completed ones of ended chunks are in the chunk documents."""
 

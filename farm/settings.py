@@ -1,5 +1,6 @@
 """What the farm reads from its environment: `FARM_...` variables, read once at an entry point and then passed down."""
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -7,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from farm.domain.allowances import Allowances
 from farm.errors import Rejected
 
 GIB = 1 << 30
@@ -35,7 +37,7 @@ class BadSettings(Rejected):
         super().__init__(f"The environment has unusable settings. {faults}. Correct or unset these variables.")
 
 
-class Settings(BaseSettings):
+class Settings(Allowances, BaseSettings):
     """The environment, frozen. Every field `x` is the variable `FARM_X`; an empty variable counts as not set."""
 
     model_config = SettingsConfigDict(
@@ -82,8 +84,13 @@ class Settings(BaseSettings):
     """0: any free port."""
 
     api_keys: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
-    """Comma-separated keys that the API accepts, each `key` or `name:key`. Empty: it asks for none, and listens on this
-    machine only."""
+    """Comma-separated keys that the API accepts, each `key`, `name:key` or `name:role:key`; the roles are `viewer`,
+    `artist` and `admin`, which is meant where none is said. Empty, and no key made by `farm key create`: it asks for
+    none, and listens on this machine only."""
+
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """Comma-separated addresses and networks (`10.0.0.7,172.16.0.0/12`) of proxies whose `X-Forwarded-For` is believed:
+    it tells the client's address for rates and the audit. Not set: the address of the connection counts."""
 
     url: str = "http://127.0.0.1:8750"
     """Where the client finds the API."""
@@ -179,7 +186,14 @@ class Settings(BaseSettings):
     """GB (10^9 bytes) of models that a machine's workers keep in `cache_dir`: a dozen of SDXL. The least recently used
     goes first, never one in use. 0: no limit."""
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            ipaddress.ip_network(text, strict=False)
+        return value
+
+    @field_validator("api_keys", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value

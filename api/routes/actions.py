@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import Field
 
 from api.auth import User
 from api.context import Tools
 from api.problems import RESPONSES
+from api.recorder import Record
+from api.roles import needs
 from api.routes.jobs import JobId
 from api.shapes import Answer, Asked
 from api.views import JobView, job_view
 from farm.domain import keys
+from farm.domain.people import Role
 from farm.domain.state import TASK_ENDED, TaskState
 from farm.errors import Rejected
 from farm.ports import JobStatus, TaskFilter
 from farm.service.eat import Meant
+from farm.service.farm import Farm
 from farm.service.gc import remove_job
 from farm.service.rebuild import recover_all
 
@@ -71,9 +75,15 @@ class Recovered(Answer):
 
 
 @router.post("/jobs/{job_id}/actions")
-def act(job_id: JobId, action: Action, tools: Tools, user: User) -> Done:
+@needs(Role.ARTIST, own_job=True)
+def act(job_id: JobId, action: Action, tools: Tools, user: User, record: Record) -> Done:
     """Cancel, pause, resume, retry, eat, unblock or recover a job. Finished frames are never removed."""
-    farm = tools.farm
+    details = action.model_dump(mode="json", exclude_defaults=True, exclude={"action", "reason"})
+    with record.change(f"job.{action.action}", job=job_id, reason=action.reason, **details):
+        return _act(job_id, action, tools.farm, user)
+
+
+def _act(job_id: str, action: Action, farm: Farm, user: str) -> Done:
     if action.action == "retry":
         which = action.filter
         wanted = TaskFilter(states=which.states, layer=which.layer, chunk=which.chunk, tasks=which.tasks)
@@ -93,11 +103,18 @@ def act(job_id: JobId, action: Action, tools: Tools, user: User) -> Done:
 
 
 @router.delete("/jobs/{job_id}", status_code=204)
-def delete(job_id: JobId, tools: Tools) -> None:
+@needs(Role.ARTIST, own_job=True)
+def delete(
+    job_id: JobId,
+    tools: Tools,
+    record: Record,
+    reason: Annotated[str, Query(max_length=500, description="Why; kept in the audit.")] = "",
+) -> None:
     """Remove a job that has ended, with its frames and video. What other jobs may share (patches, ingested frames,
     uploads) stays until an operator collects it (`farm gc`)."""
-    remove_job(job_id, tools.blobs, tools.farm.ledger)
-    tools.farm.documents.forget(keys.job_doc(job_id))
+    with record.change("job.delete", job=job_id, reason=reason):
+        remove_job(job_id, tools.blobs, tools.farm.ledger)
+        tools.farm.documents.forget(keys.job_doc(job_id))
 
 
 class Change(Asked):
@@ -111,17 +128,22 @@ class Change(Asked):
 
 
 @router.patch("/jobs/{job_id}")
-def change(job_id: JobId, change: Change, tools: Tools, user: User) -> JobView:
+@needs(Role.ARTIST, own_job=True)
+def change(job_id: JobId, change: Change, tools: Tools, user: User, record: Record) -> JobView:
     """Change a job's priority, or how many workers it may have, while it runs."""
     if change.priority is None and change.max_workers is None:
         raise Rejected("Nothing to change was given. Send `priority`, `max_workers` or both.")
-    return job_view(tools.farm.adjust(job_id, change.priority, change.max_workers, change.reason, user))
+    details = change.model_dump(exclude_none=True, exclude={"reason"})
+    with record.change("job.adjust", job=job_id, reason=change.reason, **details):
+        return job_view(tools.farm.adjust(job_id, change.priority, change.max_workers, change.reason, user))
 
 
 @router.post("/jobs:recover")
-def recover(tools: Tools) -> Recovered:
+@needs(Role.ADMIN)
+def recover(tools: Tools, record: Record) -> Recovered:
     """Rebuild every job's place in Redis from the store, after Redis lost its data. Those that are there stay so."""
-    found = recover_all(tools.farm)
+    with record.change("farm.recover"):
+        found = recover_all(tools.farm)
     return Recovered(jobs=found.jobs, recovered=found.recovered, failed=found.failed)
 
 

@@ -12,9 +12,11 @@ from fastapi.responses import StreamingResponse
 from api.auth import User
 from api.context import Tools
 from api.problems import RESPONSES
+from api.roles import needs
 from api.routes.jobs import Request_
 from farm.domain.forecast import Forecast
 from farm.domain.job import JobRequest
+from farm.domain.people import Role
 from farm.errors import NotFound, Rejected, Unavailable
 from farm.service.meant import meant
 
@@ -24,6 +26,7 @@ LINES = "application/x-ndjson"
 
 
 @router.post("/jobs/plan", response_model=Forecast, response_class=StreamingResponse)
+@needs(Role.ARTIST)
 def plan(
     request: Request_,
     tools: Tools,

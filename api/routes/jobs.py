@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
@@ -16,10 +17,14 @@ from pydantic import Discriminator, Tag
 from api.auth import User
 from api.context import Context, Tools
 from api.problems import RESPONSES
+from api.quotas import Allowance, Allowed
+from api.recorder import Record, Recorder
+from api.roles import needs
 from api.shapes import Answer
 from api.views import ROOT, JobPage, JobView, job_view
 from farm.domain.job import Job, JobRequest
 from farm.domain.like import LikeRequest
+from farm.domain.people import Role
 from farm.domain.state import JOB_ENDED, JobState
 from farm.errors import NotFound, Rejected
 from farm.ports import JobStatus
@@ -67,23 +72,39 @@ class Validated(Answer):
 
 
 @router.post("/jobs", status_code=202)
+@needs(Role.ARTIST)
 def submit(
     request: Request_,
     tools: Tools,
-    user: User,
     response: Response,
+    record: Record,
+    allowance: Allowed,
     idempotency_key: Annotated[str, Header(max_length=200, description="The same key: the same job, once.")] = "",
 ) -> JobView:
     """Submit a job. It is checked now, against what was uploaded, and refused if it cannot run."""
     try:
-        status = tools.farm.submit(request, user, idempotency_key)
+        with _admission(record, allowance) as admit:
+            status = tools.farm.submit(request, record.by.actor, idempotency_key, admit)
     except NotFound as error:
         raise Rejected(str(error)) from error  # this address is there; what the body refers to is not
     response.headers["Location"] = f"{ROOT}/jobs/{status.facts.id}"
     return job_view(status, tools.farm.document(status.facts.id))
 
 
+@contextmanager
+def _admission(record: Recorder, allowance: Allowance) -> Iterator[Callable[[Job], None]]:
+    """While a job is submitted: has it fit its user's quota, and be in the audit, before anything of it is written."""
+    with allowance.submitting() as fit, ExitStack() as recorded:
+
+        def admit(job: Job) -> None:
+            fit(job)
+            recorded.enter_context(record.change("job.submit", job=job.id, name=job.name, frames=job.frames))
+
+        yield admit
+
+
 @router.post("/jobs:validate")
+@needs(Role.ARTIST)
 def validate(request: Request_, tools: Tools, user: User) -> Validated:
     """Check a job as `POST /jobs` does, and submit nothing."""
     try:

@@ -6,19 +6,23 @@ import json
 from collections.abc import Iterator
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Request
+from fastapi import APIRouter, Body, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from api.context import Tools
 from api.problems import RESPONSES
+from api.quotas import Uploading
+from api.recorder import Record
+from api.roles import needs
 from api.routes.uploads import Content, Kept, check_transfer
 from api.shapes import Answer, Asked
 from api.spool import spooled
 from farm.adapters.model_folder import ModelManifest, blob_name, put_manifest
 from farm.adapters.model_registry import name_model, stored_manifest, verified
 from farm.domain.model import ModelKind, ModelRef
+from farm.domain.people import Role
 from farm.errors import NotFound, Rejected
 
 router = APIRouter(tags=["models"], responses=RESPONSES)
@@ -76,6 +80,7 @@ def verify(name: Annotated[str, Path(max_length=200)], tools: Tools) -> Streamin
 
 
 @router.post("/models/check")
+@needs(Role.VIEWER)
 def check(contents: Annotated[tuple[Content, ...], Body(max_length=10_000)], tools: Tools) -> Missing:
     """Which of a model's files the farm does not have: upload only those."""
     wanted = dict.fromkeys(content.sha256 for content in contents)
@@ -83,20 +88,27 @@ def check(contents: Annotated[tuple[Content, ...], Body(max_length=10_000)], too
 
 
 @router.put("/models/blobs/{sha256}", status_code=201)
-async def keep(sha256: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], request: Request, tools: Tools) -> Kept:
+@needs(Role.ARTIST)
+async def keep(
+    sha256: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], request: Request, tools: Tools, allowance: Uploading
+) -> Kept:
     """Upload one file of a model, raw, under its digest."""
     async with spooled(request, tools.limits.max_bytes) as body:
         check_transfer(body, sha256)
+        await allowance.take_upload(body.size)
         await run_in_threadpool(tools.blobs.put_file, blob_name(sha256), body.path)
     return Kept(sha256=sha256, size=body.size)
 
 
 @router.put("/models/{name}")
+@needs(Role.ARTIST)
 def put(
     name: Annotated[str, Path(pattern=NAME)],
     manifest: ModelManifest | Known,
     tools: Tools,
+    record: Record,
     kind: ModelKind | None = None,
+    reason: Annotated[str, Query(max_length=500, description="Why; kept in the audit.")] = "",
 ) -> ModelRef:
     """Name a model by its files, which were uploaded before, or by the hash of one that is there.
 
@@ -104,8 +116,9 @@ def put(
     A name may be given anew; jobs keep the model that it stood for when they were submitted.
     """
     try:
-        if isinstance(manifest, ModelManifest):
-            put_manifest(manifest, tools.blobs)
-        return name_model(name, manifest.hash, tools.blobs, kind)
+        with record.change("model.add", target=name, reason=reason, hash=manifest.hash):
+            if isinstance(manifest, ModelManifest):
+                put_manifest(manifest, tools.blobs)
+            return name_model(name, manifest.hash, tools.blobs, kind)
     except NotFound as error:
         raise Rejected(str(error)) from error  # this address is there; what the body refers to is not

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from api import session
-from api.auth import Keys, User
-from api.problems import RESPONSES, Unauthorized
+from api.access import Access
+from api.auth import Asker, owner_of
+from api.problems import RESPONSES
 from api.shapes import Answer, Asked
+from farm.domain.people import Role
 
 router = APIRouter(tags=["session"], responses=RESPONSES)
 entrance = APIRouter(tags=["session"], responses=RESPONSES)
@@ -29,20 +32,20 @@ class Who(Answer):
 
     user: str
     """"local" where the farm has no keys."""
+    role: Role
+    """What they may do: look (`viewer`); submit, and decide about their own jobs (`artist`); everything (`admin`)."""
     keys: bool
     """Whether this farm has API keys, so that there is a session to end."""
 
 
 @entrance.post("/session")
-def begin(login: Login, request: Request, response: Response) -> Who:
+async def begin(login: Login, request: Request, response: Response) -> Who:
     """Begin a session: the cookie of the answer stands for the key, for twelve hours, on this farm's own pages."""
-    keys: Keys = request.app.state.keys
-    user = keys.user(login.key) if keys else None
-    if user is None:
-        raise Unauthorized("The API key is not one of this farm's. Ask its operator (FARM_API_KEYS) for one.")
+    access: Access = request.app.state.access
+    person = await owner_of(request, login.key)
     response.set_cookie(
         session.COOKIE,
-        keys.session(user, login.key),
+        await run_in_threadpool(access.session, login.key, person),
         max_age=session.LIFE_S,
         path="/",
         httponly=True,
@@ -50,7 +53,7 @@ def begin(login: Login, request: Request, response: Response) -> Who:
         # A forged header can only make the cookie stricter.
         secure=request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https",
     )
-    return Who(user=user, keys=True)
+    return Who(user=person.name, role=person.role, keys=True)
 
 
 @entrance.delete("/session", status_code=204)
@@ -62,6 +65,6 @@ def end() -> Response:
 
 
 @router.get("/session")
-def who(request: Request, user: User) -> Who:
+def who(person: Asker) -> Who:
     """Whom the farm takes the visitor for; 401 if it wants a key first."""
-    return Who(user=user, keys=bool(request.app.state.keys))
+    return Who(user=person.name, role=person.role, keys=bool(person.key))

@@ -11,12 +11,15 @@ from pydantic import Field, model_validator
 
 from api.context import Context, Tools
 from api.problems import RESPONSES
+from api.quotas import Uploading
+from api.roles import needs
 from api.shapes import Answer, Asked
 from api.spool import Spooled, spooled
 from api.views import UploadView, upload_view
 from farm.adapters.media import admit_file, admit_pictures, plain_name
 from farm.domain.keys import media_blob, media_doc
 from farm.domain.media import Media
+from farm.domain.people import Role
 from farm.errors import NotFound, Rejected
 
 router = APIRouter(tags=["uploads"], responses=RESPONSES)
@@ -85,10 +88,12 @@ class Kept(Answer):
         }
     },
 )
+@needs(Role.ARTIST)
 async def upload(
     request: Request,
     tools: Tools,
     response: Response,
+    allowance: Uploading,
     name: Annotated[str, Query(max_length=255, description="File name, `clip.mp4`.")] = "",
     sha256: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$|^$", description="To have the transfer checked.")] = "",
 ) -> UploadView:
@@ -98,11 +103,13 @@ async def upload(
     """
     async with spooled(request, tools.limits.max_bytes, name) as body:
         check_transfer(body, sha256)
+        await allowance.take_upload(body.size)
         media = await run_in_threadpool(admit_file, body.path, body.name, tools.blobs, tools.limits)
     return _created(response, media)
 
 
 @router.post("/uploads/collections", status_code=201)
+@needs(Role.ARTIST)
 def collect(collection: Collection, tools: Tools, response: Response) -> UploadView:
     """Make one clip, or one mask per frame, of pictures that were uploaded one by one."""
     pictures = [(plain_name(piece.name), _blob(piece, tools)) for piece in collection.items]
@@ -113,6 +120,7 @@ def collect(collection: Collection, tools: Tools, response: Response) -> UploadV
 
 
 @router.post("/uploads/check")
+@needs(Role.VIEWER)
 def check(contents: Annotated[tuple[Content, ...], Body(max_length=10_000)], tools: Tools) -> Checked:
     """Which of these bytes are not yet here: upload only those."""
     wanted = tuple(dict.fromkeys(content.sha256 for content in contents))
@@ -123,10 +131,14 @@ def check(contents: Annotated[tuple[Content, ...], Body(max_length=10_000)], too
 
 
 @router.put("/uploads/blobs/{sha256}", status_code=201)
-async def keep(sha256: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], request: Request, tools: Tools) -> Kept:
+@needs(Role.ARTIST)
+async def keep(
+    sha256: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], request: Request, tools: Tools, allowance: Uploading
+) -> Kept:
     """Upload a picture's bytes for a collection, under their digest; they are looked at when the collection is made."""
     async with spooled(request, tools.limits.max_bytes) as body:
         check_transfer(body, sha256)
+        await allowance.take_upload(body.size)
         await run_in_threadpool(tools.blobs.put_file, media_blob(sha256), body.path)
     return Kept(sha256=sha256, size=body.size)
 

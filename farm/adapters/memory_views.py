@@ -7,7 +7,7 @@ from threading import RLock
 
 from farm.adapters.ledger_rules import milliseconds, no_job, no_task, system_clock
 from farm.adapters.memory_rows import LISTED, MemoryJob
-from farm.domain.state import TaskState
+from farm.domain.state import JOB_ENDED, TaskState
 from farm.ports import JobStatus, Offer, TaskFilter, TaskStatus, WorkerStatus
 
 
@@ -58,6 +58,12 @@ class MemoryViews:
             before = self._job(after).order if after else None
             jobs = sorted(self._jobs.values(), key=lambda job: job.order, reverse=True)
             return tuple(job.status() for job in jobs if before is None or job.order < before)[:limit]
+
+    def unfinished(self, user: str) -> dict[str, int]:
+        """A user's jobs that have not ended, each with its frames."""
+        with self._lock:
+            found = (job for job in self._jobs.values() if job.state not in JOB_ENDED and job.facts.user == user)
+            return {job.facts.id: job.facts.frames for job in found}
 
     def tasks(self, job: str, which: TaskFilter, after: str = "", limit: int = 200) -> tuple[TaskStatus, ...]:
         """Tasks by id, barriers left out."""

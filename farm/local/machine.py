@@ -15,6 +15,7 @@ import structlog
 from farm.adapters.daemon import free_port, is_free
 from farm.adapters.servers import EmbeddedRedis, EmbeddedS3
 from farm.client import Farm
+from farm.domain.people import Role, declared
 from farm.errors import FarmError, Rejected, Unavailable
 from farm.local.devices import worker_devices
 from farm.local.place import DEMO_MODEL, Place, locked, read_place
@@ -219,8 +220,8 @@ def _key(settings: Settings) -> str | None:
         return settings.api_key
     if not settings.api_keys:
         return None
-    first, colon, key = settings.api_keys[0].partition(":")
-    return key if colon else first
+    found = [declared(number, text) for number, text in enumerate(settings.api_keys, 1)]
+    return next((each for each in found if each.role is Role.ADMIN), found[0]).key
 
 
 def _tail(path: Path, count: int = 2000) -> str:

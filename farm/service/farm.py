@@ -109,12 +109,20 @@ class Farm(Decisions):
             whole_clip_frames=self._bounds.whole_clip_frames,
         )
 
-    def submit(self, request: JobRequest | LikeRequest, user: str = "", idempotency_key: str = "") -> JobStatus:
+    def submit(
+        self,
+        request: JobRequest | LikeRequest,
+        user: str = "",
+        idempotency_key: str = "",
+        admit: Callable[[Job], None] | None = None,
+    ) -> JobStatus:
         """Accept a job. Costs the same for any length of clip.
 
         A key is kept with the job's id before anything is written, so that a call that is repeated goes on where the
         first one died. The document is written before the ledger hears of it, the ledger before anything is offered.
 
+        Args:
+            admit: has the last word before anything of a new job is written; what it raises is raised.
         Raises:
             Rejected: the request cannot run, or the key was used for another request.
         """
@@ -122,6 +130,8 @@ class Farm(Decisions):
         if idempotency_key:
             body = hashlib.sha256(compact(request.model_dump(mode="json"))).hexdigest()
             job = self._first_of(job, user, idempotency_key, body)
+        if admit is not None and not (idempotency_key and self._is_known(job.id)):
+            admit(job)
         self.blobs.put(keys.job_doc(job.id), job.model_dump_json().encode(), "application/json")
         self.ledger.create(self._facts(job))
         self.advance(job.id)
@@ -202,6 +212,13 @@ class Farm(Decisions):
 
     def _speeds(self) -> list[WorkerSpeed]:
         return [WorkerSpeed.reported(worker.queues, worker.info) for worker in self.ledger.workers()]
+
+    def _is_known(self, job_id: str) -> bool:
+        try:
+            self.ledger.status(job_id)
+        except NotFound:
+            return False
+        return True
 
     def _first_of(self, job: Job, user: str, key: str, body: str) -> Job:
         """The job that a key stands for: this one, or what an earlier call with it has written, or was to write."""

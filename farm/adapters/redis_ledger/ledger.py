@@ -156,6 +156,18 @@ class RedisLedger(Decisions):
         orders = self._connection.ask(lambda: redis.zrevrangebylex(name, newest, "-", 0, limit))
         return tuple(self._statuses([order.rpartition("|")[2] for order in orders]))
 
+    def unfinished(self, user: str) -> dict[str, int]:
+        """A user's jobs that have not ended, each with its frames."""
+        redis = self._connection.redis
+        jobs = self._connection.ask(lambda: redis.zrange(f"{self._connection.prefix}open", 0, -1))
+
+        def fill(pipe: Pipeline) -> None:
+            for job in jobs:
+                pipe.hmget(self._key(job, "job"), ["user", "frames"])
+
+        found = zip(jobs, self._connection.together(fill), strict=True)
+        return {job: int(frames) for job, (owner, frames) in found if owner == user}
+
     def _statuses(self, jobs: Sequence[str]) -> list[JobStatus]:
         # Counts and fields of one moment.
         def fill(pipe: Pipeline) -> None:

@@ -22,7 +22,7 @@ def opened(world: World) -> TestClient:
 def test_the_key_is_sent_once_and_the_cookie_stands_for_it() -> None:
     client = opened(World(api_keys=f"ann:{KEY}"))
     assert client.get(JOBS).status_code == 200
-    assert client.get(SESSION).json() == {"user": "ann", "keys": True}
+    assert client.get(SESSION).json() == {"user": "ann", "role": "admin", "keys": True}
 
 
 def test_no_script_and_no_other_site_gets_at_the_cookie() -> None:
@@ -46,7 +46,7 @@ def test_a_wrong_key_opens_no_session() -> None:
 
 def test_without_keys_there_is_nothing_to_open() -> None:
     client = World().client()
-    assert client.get(SESSION).json() == {"user": "local", "keys": False}
+    assert client.get(SESSION).json() == {"user": "local", "role": "admin", "keys": False}
     assert client.post(SESSION, json={"key": "any"}).status_code == 401
 
 
