@@ -140,9 +140,13 @@ def change(job_id: JobId, change: Change, tools: Tools, user: User, record: Reco
 
 @router.post("/jobs:recover")
 @needs(Role.ADMIN)
-def recover(tools: Tools, record: Record) -> Recovered:
+def recover(
+    tools: Tools,
+    record: Record,
+    reason: Annotated[str, Query(max_length=500, description="Why; kept in the audit.")] = "",
+) -> Recovered:
     """Rebuild every job's place in Redis from the store, after Redis lost its data. Those that are there stay so."""
-    with record.change("farm.recover"):
+    with record.change("farm.recover", reason=reason):
         found = recover_all(tools.farm)
     return Recovered(jobs=found.jobs, recovered=found.recovered, failed=found.failed)
 

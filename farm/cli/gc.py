@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import re
+import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Annotated
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
+from farm.adapters.clock import random_mark, system_mint
 from farm.adapters.connect import connect
 from farm.cli.context import settings
 from farm.cli.show import AsJson, notes, out, size, table, write_json
+from farm.domain.audit import By
+from farm.domain.people import Role
+from farm.ports import Blobs
+from farm.service.audit import Audit, Change
 from farm.service.gc import GcRequest, OnObjects, collect
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -32,6 +40,7 @@ def gc(
     grace: Annotated[
         str, typer.Option(metavar="AGE", help="Leave alone what is younger: a task may be about to use it.")
     ] = "24h",
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Free patches, ingested frames and uploads that no job refers to, and old jobs if they are named.
@@ -48,7 +57,7 @@ def gc(
         keep_outputs=keep_outputs,
         dry_run=dry_run,
     )
-    with _progress() as on_objects:
+    with _recorded(connected.blobs, request, reason), _progress() as on_objects:
         found = collect(request, connected.blobs, connected.ledger, on_objects)
     if as_json:
         write_json({"dry_run": dry_run, **vars(found)})
@@ -68,6 +77,22 @@ def seconds(text: str, option: str) -> float:
     if match is None:
         raise typer.BadParameter(f"{text!r} is no age; write 30d, 12h, 90m or 45s.", param_hint=option)
     return float(match[1]) * UNITS[match[2]]
+
+
+def _recorded(blobs: Blobs, request: GcRequest, reason: str) -> AbstractContextManager[object]:
+    """Keeps the collection in the audit, if anything is to be removed."""
+    if request.dry_run:
+        return nullcontext()
+    by = By(_operator(), Role.ADMIN, socket.gethostname())
+    asked = {name: value for name, value in vars(request).items() if name not in ("now", "dry_run")}
+    return Audit(blobs, system_mint().now, random_mark).change(by, Change("farm.gc", reason=reason, details=asked))
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"  # in a container, a user may have no name
 
 
 @contextmanager

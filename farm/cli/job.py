@@ -146,6 +146,7 @@ for command in (eat, unblock, priority, limit):
 def delete(
     job_id: JobId,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:
     """Remove a job that has ended, with its frames and video. What others may share stays until `farm gc`."""
@@ -153,7 +154,7 @@ def delete(
         job_id = resolved(job_id)
         if not yes:
             typer.confirm(f"Remove job {job_id} and all its outputs?", abort=True)
-        farm.delete_job(job_id)
+        farm.delete_job(job_id, reason)
     if as_json:
         write_json({"deleted": job_id})
     else:
@@ -164,16 +165,17 @@ def delete(
 def recover(
     job_id: Annotated[str | None, typer.Argument(metavar="[JOB]", help="The job's id.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All jobs of the store.")] = False,
+    reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:
     """Rebuild jobs in Redis from the store alone, after Redis lost its data. Nothing that is finished is made again."""
     if (job_id is None) is not every:
         raise typer.BadParameter("give either a job's id or --all.")
     if job_id is not None:
-        act(job_id, "recover", "", as_json)
+        act(job_id, "recover", reason, as_json)
         return
     with client(60.0) as farm:
-        found = farm.recover_all()
+        found = farm.recover_all(reason)
     if as_json:
         write_json({"jobs": found})
     else:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from farm.cli import doctor, gc, job, logs, model, process, render, task, up, worker
+from farm.cli import audit, doctor, gc, job, logs, model, people, process, render, task, up, worker
 from farm.cli.faults import INTERRUPTED, USAGE, exit_code
 from farm.cli.show import AsJson, notes, out, write_json
 from farm.errors import FarmError
@@ -39,6 +39,9 @@ app.command("workers", rich_help_panel=CARE)(worker.workers)
 app.command("doctor", rich_help_panel=CARE)(doctor.doctor)
 app.command("gc", rich_help_panel=CARE)(gc.gc)
 app.add_typer(task.app, name="task", rich_help_panel=CARE)
+app.add_typer(people.user_app, name="user", rich_help_panel=CARE)
+app.add_typer(people.key_app, name="key", rich_help_panel=CARE)
+app.command("audit", rich_help_panel=CARE)(audit.audit)
 
 
 @app.command(rich_help_panel=CARE)

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx
@@ -119,9 +120,9 @@ class Farm:
         done = self.http.post(f"/jobs/{job_id}/actions", body, repeatable=True)
         return int(done["affected"]), JobAnswer.model_validate(done["job"])
 
-    def delete_job(self, job_id: str) -> None:
+    def delete_job(self, job_id: str, reason: str = "") -> None:
         """Remove a job that has ended, with its outputs. Raises NotFound, Conflict."""
-        self.http.send("DELETE", f"/jobs/{job_id}")
+        self.http.send("DELETE", f"/jobs/{job_id}", params={"reason": reason or None})
 
     def eat(
         self,
@@ -157,13 +158,14 @@ class Farm:
         body = {name: value for name, value in given.items() if value is not None}
         return JobAnswer.model_validate(self.http.patch(f"/jobs/{job_id}", body))
 
-    def recover_all(self) -> tuple[str, ...]:
+    def recover_all(self, reason: str = "") -> tuple[str, ...]:
         """Rebuild in Redis every job of the store that it lacks; the jobs that it has now.
 
         Raises:
             Rejected: a job cannot be read; all others are there.
         """
-        found = self.http.post("/jobs:recover", None, repeatable=True)
+        query = f"?{urlencode({'reason': reason})}" if reason else ""
+        found = self.http.post(f"/jobs:recover{query}", None, repeatable=True)
         if found["failed"]:
             raise Rejected(
                 f"{len(found['jobs'])} jobs are in Redis; these cannot be read: {'; '.join(found['failed'])}. "
