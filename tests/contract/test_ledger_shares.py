@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from farm.errors import NotFound, Rejected
+from farm.ports import TaskFilter
 from tests.contract.ledger_world import World
 
 
@@ -90,3 +91,19 @@ def test_users_share_by_their_weights(world: World) -> None:
     assert shares(world, 40) == {"a1": 30, "b1": 10}
     with pytest.raises(Rejected, match="above 0"):
         world.open_for("c1", "cyd", weight=0.0)
+
+
+def test_what_a_user_has_unfinished_is_told_with_its_frames(world: World) -> None:
+    world.open_for("ann1", "ann")
+    world.open_for("ann2", "ann")
+    world.open_for("bob1", "bob")
+    frames = world.ledger.status("ann1").facts.frames
+    assert world.ledger.unfinished("ann") == {"ann1": frames, "ann2": frames}
+    world.ledger.act("ann1", "pause", "", "")
+    assert set(world.ledger.unfinished("ann")) == {"ann1", "ann2"}
+    world.ledger.act("ann1", "cancel", "", "")
+    assert set(world.ledger.unfinished("ann")) == {"ann2"}
+    world.ledger.retry("ann1", TaskFilter(), "", "")
+    assert set(world.ledger.unfinished("ann")) == {"ann1", "ann2"}
+    world.ledger.forget("ann2")
+    assert (set(world.ledger.unfinished("ann")), world.ledger.unfinished("nobody")) == ({"ann1"}, {})

@@ -163,10 +163,10 @@ class RedisLedger(Decisions):
 
         def fill(pipe: Pipeline) -> None:
             for job in jobs:
-                pipe.hmget(self._key(job, "job"), ["user", "frames"])
+                pipe.hmget(self._key(job, "job"), ["user", "facts"])
 
         found = zip(jobs, self._connection.together(fill), strict=True)
-        return {job: int(frames) for job, (owner, frames) in found if owner == user}
+        return {job: int(json.loads(facts)["frames"]) for job, (owner, facts) in found if facts and owner == user}
 
     def _statuses(self, jobs: Sequence[str]) -> list[JobStatus]:
         # Counts and fields of one moment.
