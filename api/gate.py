@@ -26,7 +26,7 @@ def install(app: FastAPI, farm: Farm, blobs: Blobs, settings: Settings, counters
     Raises:
         Rejected: it would listen on a network without any key.
     """
-    keys, mint = Keys(settings.api_keys), system_mint()
+    keys, mint = Keys(settings.api_keys, settings.operator_key), system_mint()
     access = Access(keys, People(blobs, mint, keys.has_admin), farm.ledger)
     check_binding(settings.api_host, access)
     counts = counters or Counters.in_memory()

@@ -88,6 +88,10 @@ class Settings(Allowances, BaseSettings):
     `artist` and `admin`, which is meant where none is said. Empty, and no key made by `farm key create`: it asks for
     none, and listens on this machine only."""
 
+    operator_key: str | None = Field(default=None, repr=False)
+    """A key beside all others, for whoever runs this machine's farm: the API takes it as an admin's, and is no less
+    open for it. `farm up` makes one for itself each time."""
+
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated addresses and networks (`10.0.0.7,172.16.0.0/12`) of proxies whose `X-Forwarded-For` is believed:
     it tells the client's address for rates and the audit. Not set: the address of the connection counts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -62,6 +63,8 @@ class OneMachine:
         self._s3 = None if own_store else EmbeddedS3(self._data)
         self._children = Supervisor()
         self._variables: dict[str, str] = {}
+        # Of this run: whoever may read the data folder owns the farm anyway.
+        self._operator_key = secrets.token_urlsafe(32)
         self.url = ""
 
     def start(self) -> Place:
@@ -82,7 +85,7 @@ class OneMachine:
                 "FARM_API_PORT": str(port),
                 "FARM_DATA_DIR": str(self._data),
             }
-            self._children.start(self._spec("api", ["api"]))
+            self._children.start(self._spec("api", ["api"], {"FARM_OPERATOR_KEY": self._operator_key}))
             self._await_api()
             self._start_workers()
             self._settle()
@@ -141,7 +144,7 @@ class OneMachine:
 
     def _await_api(self) -> None:
         end = time.monotonic() + API_READY_S
-        with Farm(self.url, _key(self._settings), patience_s=0) as farm:
+        with Farm(self.url, self._operator_key, patience_s=0) as farm:
             while True:
                 with suppress(Unavailable):
                     if farm.ready()[0]:
@@ -153,7 +156,7 @@ class OneMachine:
 
     def _settle(self) -> None:
         """What a new farm, or one that lost its Redis, needs before it is used."""
-        with Farm(self.url, _key(self._settings)) as farm:
+        with Farm(self.url, self._operator_key) as farm:
             if self._redis is not None:
                 # Always: after a power cut Redis may lack the last second, and so a job.
                 try:
@@ -170,8 +173,7 @@ class OneMachine:
             if server is not None and server.pid is not None:
                 pids[name] = server.pid
         variables = {name: value for name, value in self._variables.items() if name != "FARM_API_PORT"}
-        if key := _key(self._settings):
-            variables["FARM_API_KEY"] = key
+        variables["FARM_API_KEY"] = _key(self._settings) or self._operator_key
         place = Place(url=self.url, pid=os.getpid(), environment=variables, children=pids)
         place.write(self._data)
         return place
@@ -215,13 +217,9 @@ def _reachable(host: str) -> str:
 
 
 def _key(settings: Settings) -> str | None:
-    """A key that the API of these settings accepts; `name:key` is written with its owner's name."""
-    if settings.api_key:
-        return settings.api_key
-    if not settings.api_keys:
-        return None
-    found = [declared(number, text) for number, text in enumerate(settings.api_keys, 1)]
-    return next((each for each in found if each.role is Role.ADMIN), found[0]).key
+    """The key that the environment gives its owner, or an admin's."""
+    found = (declared(number, text) for number, text in enumerate(settings.api_keys, 1))
+    return settings.api_key or next((each.key for each in found if each.role is Role.ADMIN), None)
 
 
 def _tail(path: Path, count: int = 2000) -> str:

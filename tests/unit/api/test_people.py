@@ -217,3 +217,18 @@ def test_every_role_is_known_to_the_session_page(world: World) -> None:
     for role in Role:
         found = World(api_keys=f"x:{role.value}:a-long-key-of-somebody").client(key="a-long-key-of-somebody")
         assert found.get("/api/v1/session").json()["role"] == role.value
+
+
+def test_the_operators_key_leaves_a_farm_as_open_as_it_was_and_opens_it_when_it_is_locked() -> None:
+    operator = "the-key-of-whoever-runs-it"
+    world = World(operator_key=operator)
+    assert world.client().get(ME).json() == world.client(key="any").get(ME).json()
+    assert world.client(host="10.0.0.9", key=operator).get(ME).status_code == 403
+    here = world.client(key=operator)
+    here.post("/api/v1/users", json={"name": "ann"})
+    assert here.post("/api/v1/keys", json={"user": "ann"}).status_code == 201
+    assert world.client().get(ME).status_code == 401
+    assert (here.get(ME).json()["name"], here.get(ME).json()["role"]) == ("local", "admin")
+    page = world.client()
+    assert page.post("/api/v1/session", json={"key": operator}).json()["user"] == "local"
+    assert page.get(ME).status_code == 200
