@@ -11,6 +11,7 @@ from api.auth import authenticate, by_address
 from api.context import Context
 from api.digests import digests
 from api.guard import Guard
+from api.listening import Listening
 from api.routes import (
     actions,
     audit,
@@ -117,5 +118,6 @@ def create_app(
     app.include_router(health, dependencies=[Depends(by_address)])
     app.include_router(pages.router, dependencies=[Depends(by_address)])
     problems.install(app)
+    app.add_middleware(Listening)
     app.add_middleware(Guard)
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -13,11 +14,12 @@ from api import session
 from api.access import LOCAL, Access, Keys, Person
 from api.address import address_of, is_loopback
 from api.context import Context
+from api.listening import CHECK
 from api.problems import Forbidden, RoleNeeded, TooMany, Unauthorized
 from api.roles import Needs, needed
 from api.throttle import Throttle
 from farm.domain.people import Role
-from farm.errors import Rejected
+from farm.errors import Rejected, Unavailable
 
 __all__ = [
     "Asker",
@@ -79,13 +81,15 @@ async def known(
         Forbidden: there are no keys, and the request is not plainly one of this machine's own programs.
     """
     throttle: Throttle = request.app.state.throttle
+    given = bearer.credentials if bearer is not None else header
     try:
-        person = await _person(request, bearer.credentials if bearer is not None else header)
+        person = await _person(request, given)
     except (Unauthorized, Forbidden):
         await by_address(request)
         raise
     _check_rate(*await run_in_threadpool(throttle.request, address(request), person.key))
     await _check_role(request, person)
+    setattr(request.state, CHECK, partial(_may_still, request, given))
     return person
 
 
@@ -133,6 +137,17 @@ async def _person(request: Request, given: str | None) -> Person:
         raise Unauthorized("No API key was sent. Send `Authorization: Bearer <key>` or `X-API-Key: <key>`.")
     _check_own_page(request)
     return found
+
+
+async def _may_still(request: Request, given: str | None) -> bool:
+    """Whether whoever began a request could begin it now."""
+    try:
+        await _check_role(request, await _person(request, given))
+    except Unavailable:
+        return True  # nobody can say; the next look may
+    except Rejected:
+        return False
+    return True
 
 
 async def _check_role(request: Request, person: Person) -> None:
