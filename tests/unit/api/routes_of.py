@@ -34,5 +34,5 @@ def _walk(routes: Sequence[Any], prefix: str) -> Iterator[RouteOf]:
         if included is not None:
             yield from _walk(included.routes, prefix + route.include_context.prefix)
         elif isinstance(route, APIRoute):
-            for method in sorted(route.methods):
+            for method in sorted(route.methods or ()):
                 yield RouteOf(method, prefix + route.path, route.endpoint)
