@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Generic, TypeVar
@@ -117,40 +118,67 @@ class Keys:
         return found.name if found else None
 
 
-class Remembered(Generic[_T]):
-    """Answers of a store, believed for a while. Safe for threads."""
+@dataclass(frozen=True)
+class _Kept(Generic[_T]):
+    answer: _T
+    at: float
+    """When the store said so."""
+    until: float
+    """When it is asked again."""
 
-    def __init__(self, ask: Callable[[str], _T], clock: Callable[[], float] = time.monotonic) -> None:
+
+class Remembered(Generic[_T]):
+    """Answers of a store, believed for a while. Safe for threads: while one asks anew, the others go on with what was
+    known, so that a store that hangs does not stop them all."""
+
+    def __init__(
+        self, ask: Callable[[str], _T], clock: Callable[[], float] = time.monotonic, stale_s: float = STALE_S
+    ) -> None:
+        """
+        Args:
+            stale_s: for how long an answer is believed while the store gives none.
+        """
         self._ask = ask
         self._clock = clock
-        self._kept: OrderedDict[str, tuple[_T, float]] = OrderedDict()
+        self._stale_s = stale_s
+        self._kept: OrderedDict[str, _Kept[_T]] = OrderedDict()
         self._lock = Lock()
 
     def known(self, name: str) -> tuple[_T] | None:
-        """The answer, if it is fresh; needs no thread. Alone in a tuple, since an answer may be None."""
+        """The answer, if the store need not be asked; needs no thread. Alone in a tuple, since it may be None."""
         with self._lock:
             kept = self._kept.get(name)
-        return (kept[0],) if kept is not None and self._clock() - kept[1] < FRESH_S else None
+        return (kept.answer,) if kept is not None and self._clock() < kept.until else None
 
     def get(self, name: str) -> _T:
         """The answer, asked for anew if it is not fresh. Raises Unavailable where no answer is remembered either."""
         found = self.known(name)
         if found is not None:
             return found[0]
+        old = self._believe_longer(name)
         try:
             answer = self._ask(name)
         except Unavailable:
-            with self._lock:
-                kept = self._kept.get(name)
-            if kept is None or self._clock() - kept[1] >= STALE_S:
+            if old is None or self._believe_longer(name) is None:
                 raise
-            return kept[0]
+            return old.answer
+        now = self._clock()
         with self._lock:
-            self._kept[name] = (answer, self._clock())
+            self._kept[name] = _Kept(answer, now, now + FRESH_S)
             self._kept.move_to_end(name)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return answer
+
+    def _believe_longer(self, name: str) -> _Kept[_T] | None:
+        """Have an old answer be believed for a moment more; None if there is none, or if it is too old."""
+        now = self._clock()
+        with self._lock:
+            kept = self._kept.get(name)
+            if kept is None or now - kept.at >= self._stale_s:
+                return None
+            self._kept[name] = replace(kept, until=min(now + FRESH_S, kept.at + self._stale_s))
+        return kept
 
     def forget(self) -> None:
         """Ask anew next time: something was changed by this process."""
@@ -166,7 +194,7 @@ class Access:
         self.people = people
         self._ledger = ledger
         self._stored: Remembered[tuple[KeyRecord, User] | None] = Remembered(self._look_up)
-        self._any: Remembered[bool] = Remembered(lambda _: people.has_keys())
+        self._any: Remembered[bool] = Remembered(lambda _: people.has_keys(), stale_s=math.inf)
         self._secret: Remembered[str] = Remembered(self._farm_secret)
         self._quotas: Remembered[Quota] = Remembered(self._quota)
 

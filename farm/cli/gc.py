@@ -57,7 +57,7 @@ def gc(
         keep_outputs=keep_outputs,
         dry_run=dry_run,
     )
-    with _recorded(connected.blobs, request, reason), _progress() as on_objects:
+    with recorded(connected.blobs, request, reason), _progress() as on_objects:
         found = collect(request, connected.blobs, connected.ledger, on_objects)
     if as_json:
         write_json({"dry_run": dry_run, **vars(found)})
@@ -79,7 +79,7 @@ def seconds(text: str, option: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
-def _recorded(blobs: Blobs, request: GcRequest, reason: str) -> AbstractContextManager[object]:
+def recorded(blobs: Blobs, request: GcRequest, reason: str) -> AbstractContextManager[object]:
     """Keeps the collection in the audit, if anything is to be removed."""
     if request.dry_run:
         return nullcontext()

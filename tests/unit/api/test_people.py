@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +14,7 @@ from api import access as access_module
 from api import session
 from api.access import Access, Remembered
 from api.app import create_app
+from farm.adapters.memory_blobs import MemoryBlobs
 from farm.domain.people import KeyRecord, Role
 from farm.errors import Unavailable
 from farm.settings import Settings
@@ -41,11 +44,6 @@ def made(root: TestClient, name: str, role: str = "artist", **key: object) -> di
     return found
 
 
-def later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was remembered is not fresh any more."""
-    monkeypatch.setattr(access_module, "FRESH_S", 0.0)
-
-
 def test_a_user_works_with_a_key_that_an_admin_made(world: World, root: TestClient) -> None:
     key = made(root, "ann", label="laptop")["key"]
     me = world.client(host="10.0.0.9", key=key).get(ME).json()
@@ -62,7 +60,7 @@ def test_a_key_is_told_once_and_never_again(world: World, root: TestClient) -> N
     assert all(secret.encode() not in world.blobs.get(name) for name in world.blobs.list(""))
 
 
-def test_a_revoked_key_opens_nothing_any_more(world: World, root: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_revoked_key_opens_nothing_any_more(world: World, root: TestClient) -> None:
     answer = made(root, "ann")
     ann = world.client(key=answer["key"])
     assert ann.get(JOBS).status_code == 200
@@ -71,9 +69,7 @@ def test_a_revoked_key_opens_nothing_any_more(world: World, root: TestClient, mo
     assert root.delete("/api/v1/keys/000000000000").status_code == 404
 
 
-def test_another_api_process_hears_of_a_revoked_key_as_soon_as_it_asks_anew(
-    world: World, root: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_api_process_hears_of_a_revoked_key_as_soon_as_it_asks_anew(world: World, root: TestClient) -> None:
     answer = made(root, "ann")
     other = World(api_keys="x-key-of-another-process")
     access: Access = other.app.state.access
@@ -81,7 +77,7 @@ def test_another_api_process_hears_of_a_revoked_key_as_soon_as_it_asks_anew(
     assert access.person(answer["key"]) is not None
     root.delete(f"/api/v1/keys/{answer['id']}")
     assert access.person(answer["key"]) is not None
-    later(world, monkeypatch)
+    access._stored._clock = lambda: time.monotonic() + access_module.FRESH_S
     assert access.person(answer["key"]) is None
 
 
@@ -197,6 +193,36 @@ def test_while_the_store_is_away_who_was_known_stays_known_for_a_minute() -> Non
     now[0] = access_module.STALE_S
     with pytest.raises(Unavailable):
         kept.get("a")
+
+
+def test_while_one_asks_a_store_that_hangs_the_others_go_on_with_what_was_known() -> None:
+    now, inner = [0.0], list[str]()
+
+    def ask(name: str) -> str:
+        if now[0]:
+            inner.append(kept.get(name))
+        return f"{now[0]:g}"
+
+    kept = Remembered(ask, lambda: now[0])
+    assert kept.get("a") == "0"
+    now[0] = access_module.FRESH_S
+    assert (kept.get("a"), inner) == ("3", ["0"])
+
+
+def test_a_farm_without_keys_stays_open_to_this_machine_while_the_store_is_away() -> None:
+    world = World()
+    assert world.client().get(JOBS).status_code == 200
+    world.blobs.__class__ = Away
+    access: Access = world.app.state.access
+    access._any._clock = lambda: 1e9
+    assert world.client().get(JOBS).status_code == 200
+
+
+class Away(MemoryBlobs):
+    """A store that does not answer."""
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        raise Unavailable("The store does not answer.")
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
