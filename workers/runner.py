@@ -42,6 +42,8 @@ from workers.watch import Overdue
 log = structlog.get_logger()
 T = TypeVar("T")
 
+LEFT_TO_OTHERS_S = 0.2
+"""Seconds in which others can take a message that a worker which is about to end has passed on."""
 OUTAGE_S = 5.0
 """Seconds until a task that met an outage is tried again; that costs it no attempt."""
 
@@ -57,7 +59,7 @@ class Runner:
         self.pace = pace
         self.heartbeat = Heartbeat(farm.ledger, pace, self._overdue)
         self.draining = threading.Event()
-        """Set when the process was told to end: nothing more is claimed."""
+        """Set when the process was told or asked to end: nothing more is claimed."""
         self.grace_over = threading.Event()
         """Set when it should have ended: what runs is handed back at its next step."""
         self.facts = WorkerFacts()
@@ -79,6 +81,9 @@ class Runner:
         left = offer if lease is None else Offer(lease.job, lease.task, lease.kind, lease.queue)
         if left is not None:
             self._offer(left)
+        if count == 0 and self.draining.is_set():
+            # Else it would take its own message again and again, until it ends or may go on.
+            time.sleep(LEFT_TO_OTHERS_S)
         return count
 
     def look(self) -> None:

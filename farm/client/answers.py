@@ -112,6 +112,16 @@ class TaskAnswer(Answer):
     history: tuple[dict[str, Any], ...] = ()
 
 
+class DrainAnswer(Answer):
+    """A person's wish that a worker ends."""
+
+    actor: str = ""
+    reason: str = ""
+    since: float = 0.0
+    """Seconds since 1970."""
+    grace_s: float | None = None
+
+
 class WorkerAnswer(Answer):
     """A worker that is alive."""
 
@@ -124,6 +134,15 @@ class WorkerAnswer(Answer):
     tasks: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     """`job/kind` of what it is given no more."""
+    draining: bool = False
+    """It takes nothing more, and ends."""
+    drain: DrainAnswer | None = None
+    info: dict[str, Any] = {}
+
+    @property
+    def state(self) -> str:
+        """`draining`, `at work` or `idle`."""
+        return "draining" if self.draining else "at work" if self.tasks else "idle"
 
 
 class UploadAnswer(Answer):

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -241,6 +242,25 @@ class Farm:
     def workers(self) -> list[WorkerAnswer]:
         """Workers that are alive."""
         return [WorkerAnswer.model_validate(item) for item in self._pages("/workers", {}, 10_000)]
+
+    def drain(self, worker: str, reason: str = "", grace_s: float | None = None) -> WorkerAnswer:
+        """Have a worker take nothing more, finish or hand back what it has, and end.
+
+        Args:
+            grace_s: seconds that it may take to finish; None: its own setting.
+        Raises:
+            NotFound: no such worker is alive.
+        """
+        body = {"reason": reason, "grace_s": grace_s}
+        return WorkerAnswer.model_validate(
+            self.http.post(f"/workers/{quote(worker, safe='')}/drain", body, repeatable=True)
+        )
+
+    def undrain(self, worker: str) -> WorkerAnswer:
+        """Let a worker that was asked to end, and has not yet, go on. Raises NotFound."""
+        return WorkerAnswer.model_validate(
+            self.http.post(f"/workers/{quote(worker, safe='')}/undrain", None, repeatable=True)
+        )
 
     def models(self, kind: str | None = None) -> list[ModelAnswer]:
         """Models by name, or those of one kind: `model`, `vae`, `lora`, `embedding`, `motion` ..."""

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from farm.domain.state import JobState, TaskState
 
+DRAINED_CODE = 80
+"""Exit code of a worker that ended since a person asked it to: who keeps it alive does not start it again."""
+
 
 class Offer(NamedTuple):
     """A task that is ready, as it is carried by the queue: names only."""
