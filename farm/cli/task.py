@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from farm.cli.context import client, settings
+from farm.cli.context import client, resolved, settings
 from farm.cli.faults import bad_document
 from farm.cli.show import AsJson, facts, notes, write_json
 from farm.errors import Rejected
@@ -26,12 +26,12 @@ def get(
 ) -> None:
     """One task of a job: its state and all its attempts."""
     with client() as farm:
-        found = farm.http.get(f"/jobs/{job_id}/tasks/{task_id}")
+        found = farm.task(resolved(job_id), task_id)
     if as_json:
         write_json(found)
     else:
-        facts({name: value for name, value in found.items() if name not in ("links", "history")})
-        for attempt in found.get("history", ()):
+        facts({name: value for name, value in found.model_dump(mode="json").items() if name != "history"})
+        for attempt in found.history:
             notes().print(json.dumps(attempt), markup=False, soft_wrap=True)
 
 

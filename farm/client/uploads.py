@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 
 from farm.adapters.media_sequence import is_picture
 from farm.client.answers import UploadAnswer
+from farm.client.bars import OnBytes
 from farm.client.http import Http
 from farm.errors import NotFound, Rejected
-
-OnBytes = Callable[[int, int], None]
-"""Told of progress: bytes that the farm has, and bytes in all."""
 
 PIECE_BYTES = 1 << 20
 """Bytes that are read and sent at once."""
@@ -42,6 +40,11 @@ class Meter:
         self._sent = 0
         self._on_bytes = on_bytes
         self._lock = Lock()
+
+    def expect(self, count: int) -> None:
+        """So many more bytes are to come."""
+        with self._lock:
+            self.total += count
 
     def add(self, count: int) -> None:
         """Count bytes that the farm has now."""
