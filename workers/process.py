@@ -22,6 +22,7 @@ from farm.ports import WorkerStatus
 from farm.service.waiting import ENGINE
 from farm.settings import Settings
 from workers.app import make_worker_app, worker_arguments
+from workers.attempt_log import AttemptLogs, install
 from workers.context import Tools
 from workers.gpu.engine import engine_of
 from workers.heartbeat import Pace
@@ -77,6 +78,7 @@ class WorkerProcess:
             limits=Limits(settings.stuck_s, settings.timeouts),
         )
         self.runner = Runner(self.name, connected.farm, self.tools, self.queues, self.pace)
+        self.runner.logs = AttemptLogs(connected.blobs, settings.task_logs)
         self._device = ""
         self._leaving = Leaving(self.runner, settings.grace_s, lambda: self._end_now("told_to_end"))
         self._alive = Loop("alive", self._beat, settings.heartbeat_s, at_once=True)
@@ -89,6 +91,7 @@ class WorkerProcess:
             SystemExit: with `DRAINED_CODE`, if a person asked it to end.
         """
         assert self.settings.redis_url is not None  # connect() has looked
+        install()
         app = make_worker_app(self.settings.redis_url)
         register(app, self.runner)
 

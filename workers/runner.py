@@ -30,6 +30,7 @@ from farm.errors import (
 from farm.ports import Ended, Lease, NewTask, Offer
 from farm.service.attempts import keep_rest
 from farm.service.farm import Farm
+from workers.attempt_log import AttemptLogs
 from workers.context import StepResult, Task, Tools
 from workers.facts import WorkerFacts
 from workers.heartbeat import Heartbeat, Pace, raise_for
@@ -63,6 +64,7 @@ class Runner:
         self.grace_over = threading.Event()
         """Set when it should have ended: what runs is handed back at its next step."""
         self.facts = WorkerFacts()
+        self.logs = AttemptLogs(farm.blobs)
         self._pipeline = GpuPipeline(self)
 
     def serve(self, offer: Offer | None) -> int:
@@ -116,15 +118,16 @@ class Runner:
     def attempt(self, lease: Lease, part: Callable[[], T]) -> T | None:
         """Do a part of a task; where it fails the attempt has ended, reported, and None is returned."""
         self.heartbeat.watch.begin(lease)
-        try:
-            self.heartbeat.check(lease)
-            return part()
-        except FarmError as error:
-            self.failed(lease, error)
-        except Exception as error:  # noqa: BLE001 - the one place where an unforeseen error becomes an attempt's end
-            self.failed(lease, error)
-        finally:
-            self.heartbeat.watch.end(lease)
+        with self.logs.of(lease):
+            try:
+                self.heartbeat.check(lease)
+                return part()
+            except FarmError as error:
+                self.failed(lease, error)
+            except Exception as error:  # noqa: BLE001 - the one place where an unforeseen error becomes an attempt's end
+                self.failed(lease, error)
+            finally:
+                self.heartbeat.watch.end(lease)
         return None
 
     def hand_back(self) -> None:
@@ -171,6 +174,7 @@ class Runner:
             # Also where nobody heard of it: then the lease must run out, not be kept alive for ever.
             self.heartbeat.release(lease)
         log.info("finished", job=lease.job, task=lease.task, seconds=round(seconds, 3), accepted=ended.accepted)
+        self.logs.close(lease, Outcome.OK)
         self._follow(lease, ended)
         self.facts.count(lease, seconds, self.farm.document(lease.job).model.name)
 
@@ -178,11 +182,14 @@ class Runner:
         """Report how an attempt ended badly."""
         error = disk_full(error) or error
         outcome, again = judge(error)
-        log.warning("attempt_ended", job=lease.job, task=lease.task, outcome=outcome.value, error=repr(error))
+        # Where it comes from matters of what nobody foresaw; the rest says so itself.
+        raised = {} if isinstance(error, FarmError) else {"exc_info": error}
+        log.warning("attempt_ended", job=lease.job, task=lease.task, outcome=outcome.value, error=repr(error), **raised)
         text = str(error) if isinstance(error, FarmError) else f"{type(error).__name__}: {error}"
         text = f"{self._where(lease)}{text}"
         self.heartbeat.release(lease)
         if outcome is Outcome.SUPERSEDED:
+            self.logs.close(lease, outcome)
             return
         delay = self._delay(lease, error) if again else None
         self._report(lease, outcome, text, delay, error)
@@ -198,6 +205,9 @@ class Runner:
             # Nobody hears of it now; the lease runs out and the task goes to another worker.
             log.error("attempt_end_not_reported", job=lease.job, task=lease.task, error=str(unreachable))
             return
+        finally:
+            # After the ledger has heard: the lease is not renewed any more.
+            self.logs.close(lease, outcome)
         self._follow(lease, ended)
 
     def _parts(self, lease: Lease, outcome: Outcome, error: BaseException) -> tuple[NewTask, ...]:

@@ -37,6 +37,7 @@ from farm.client.notebook import PICTURE_PX
 from farm.client.questions import Questions, Request
 from farm.client.quiet import no_bytes, no_chunk, no_job
 from farm.domain.forecast import Forecast
+from farm.domain.task_log import TaskLog
 from farm.domain.trace import Attempt
 
 
@@ -146,6 +147,10 @@ class AsyncFarm:
     async def task(self, job_id: str, task: str) -> TaskAnswer:
         """As `Farm.task`."""
         return await self._do(self._ask.task(job_id, task))
+
+    async def task_log(self, job_id: str, task: str) -> list[TaskLog]:
+        """As `Farm.task_log`."""
+        return await self._do(self._ask.task_log(job_id, task))
 
     async def attempts(self, job_id: str) -> list[Attempt]:
         """As `Farm.attempts`."""

@@ -14,6 +14,7 @@ from farm.client.events import Event
 from farm.client.job import FrameList
 from farm.client.notebook import PICTURE_PX, job_html
 from farm.client.quiet import no_bytes
+from farm.domain.task_log import TaskLog
 from farm.domain.trace import Attempt
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class AsyncJob(JobAnswer):
     ) -> list[TaskAnswer]:
         """Tasks of the chunks in flight, and those that failed."""
         return await self._farm.tasks(self.id, states, layer, chunk)
+
+    async def task_log(self, task: str) -> list[TaskLog]:
+        """What workers logged in attempts at a task that ended badly."""
+        return await self._farm.task_log(self.id, task)
 
     async def attempts(self) -> list[Attempt]:
         """As `Job.attempts`."""

@@ -33,6 +33,7 @@ from farm.client.questions import Questions, Request, body_of
 from farm.client.quiet import no_bytes, no_chunk, no_job
 from farm.client.uploads import hand_in
 from farm.domain.forecast import Forecast
+from farm.domain.task_log import TaskLog
 from farm.domain.trace import Attempt
 
 
@@ -157,6 +158,10 @@ class Farm:
     def task(self, job_id: str, task: str) -> TaskAnswer:
         """One task, with all its attempts. Raises NotFound."""
         return self._do(self._ask.task(job_id, task))
+
+    def task_log(self, job_id: str, task: str) -> list[TaskLog]:
+        """What workers logged in attempts at a task that ended badly, in order; empty where nothing was kept."""
+        return self._do(self._ask.task_log(job_id, task))
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """Every attempt at a job's tasks that has ended: who, when, and why it ended."""

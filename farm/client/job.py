@@ -13,6 +13,7 @@ from farm.client.bars import OnBytes
 from farm.client.events import Event
 from farm.client.notebook import PICTURE_PX, Preview, frames_html, job_html, workers_html
 from farm.client.quiet import no_bytes
+from farm.domain.task_log import TaskLog
 from farm.domain.trace import Attempt
 
 if TYPE_CHECKING:
@@ -81,6 +82,10 @@ class Job(JobAnswer):
     def list_tasks(self, states: Sequence[str] = (), layer: str = "", chunk: int | None = None) -> list[TaskAnswer]:
         """Tasks of the chunks in flight, and those that failed."""
         return self._farm.tasks(self.id, states, layer, chunk)
+
+    def task_log(self, task: str) -> list[TaskLog]:
+        """What workers logged in attempts at a task that ended badly."""
+        return self._farm.task_log(self.id, task)
 
     def attempts(self) -> list[Attempt]:
         """Every attempt at its tasks that has ended."""

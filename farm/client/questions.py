@@ -25,6 +25,7 @@ from farm.client.ends import JobCanceled, JobFailed, StillRunning
 from farm.domain.job import JobRequest
 from farm.domain.like import LikeRequest
 from farm.domain.state import JobState, TaskState
+from farm.domain.task_log import TaskLog
 from farm.domain.trace import Attempt
 from farm.errors import Rejected
 
@@ -150,6 +151,11 @@ class Questions(Generic[J]):
         """One task, with all its attempts."""
         said = yield get(f"/jobs/{job_id}/tasks/{task}")
         return TaskAnswer.model_validate(said)
+
+    def task_log(self, job_id: str, task: str) -> Question[list[TaskLog]]:
+        """Logs of attempts at a task."""
+        said = yield get(f"/jobs/{job_id}/tasks/{task}/log")
+        return [TaskLog.model_validate(item) for item in said["items"]]
 
     def attempts(self, job_id: str) -> Question[list[Attempt]]:
         """Every attempt at a job's tasks that has ended."""

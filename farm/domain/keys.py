@@ -124,6 +124,11 @@ def attempts(job_id: str, name: str) -> str:
     return job(job_id, f"attempts/{name}")
 
 
+def task_log(job_id: str, task: str, name: str) -> str:
+    """What a worker said while it was at a task; without a name: where such objects of a task lie."""
+    return job(job_id, f"logs/{task}/{name}.json" if name else f"logs/{task}/")
+
+
 def segments(job_id: str) -> str:
     """The clip's segments, found by the scan of an `animatediff` job (with masks beside it)."""
     return job(job_id, "segments.json")
