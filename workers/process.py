@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import metadata
 
 import structlog
 from celery.signals import worker_shutting_down
@@ -34,6 +35,7 @@ from workers.tasks import register
 from workers.watch import Limits
 
 log = structlog.get_logger()
+FARM_VERSION = metadata.version("detail-farm")
 PATIENCE_S = 300.0
 """Seconds for which a worker rides out an outage of Redis before it gives a task up."""
 LAST_PATIENCE_S = 5.0
@@ -148,6 +150,7 @@ class WorkerProcess:
             info={
                 "engine": self.settings.engine,
                 ENGINE: ENGINE_VERSIONS[self.settings.engine],
+                "version": FARM_VERSION,
                 "draining": self.runner.draining.is_set(),
                 SPEED: round(self.tools.speed.per_s),
                 **self.runner.facts.info(),
