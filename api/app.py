@@ -21,6 +21,7 @@ from api.routes import (
     models,
     outputs,
     pages,
+    parts,
     previews,
     samplers,
     session,
@@ -54,6 +55,7 @@ submission may be repeated safely. All links in answers are paths on this server
 """
 
 _ROUTERS = (
+    parts,
     uploads,
     forecast,
     jobs,

@@ -35,6 +35,11 @@ def media_blob(sha256: str) -> str:
     return f"media/blobs/{sha256}"
 
 
+def upload_part(sha256: str) -> str:
+    """A part of a file that is being handed in."""
+    return f"parts/{sha256}"
+
+
 def frame(digest: str) -> str:
     """An ingested frame, by the digest of its pixels."""
     return f"frames/{digest}.png"
