@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from datetime import datetime
 from itertools import count
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from api.shapes import Answer
 from api.views import ROOT
 from farm.domain import keys
 from farm.domain.job import Job
-from farm.errors import Rejected
+from farm.errors import NotFound, Rejected
 from farm.ports import Blobs
 
 URL_S = 3600
@@ -112,11 +112,19 @@ def still_so(job_id: str, told: Told, blobs: Blobs, now: float) -> Told:
     prefix = keys.job(job_id, "decisions/")
     chunks, decision = set(told.chunks), told.decision
     for name in blobs.list(prefix, prefix + decision if decision else ""):
-        record = json.loads(blobs.get(name)) if chunks and name.endswith("-retry.json") else {}
-        chunks.difference_update(record.get("reopened", ()))
+        if chunks and name.endswith("-retry.json"):
+            chunks.difference_update(_made_again(name, blobs))
         if now - _taken(name) > SETTLED_S:
             decision = name.removeprefix(prefix)
     return Told(frozenset(chunks), decision)
+
+
+def _made_again(decision: str, blobs: Blobs) -> Sequence[int]:
+    try:
+        reopened: Sequence[int] = json.loads(blobs.get(decision)).get("reopened", ())
+    except NotFound:
+        return ()  # the ledger refused it in this moment, so it was taken back
+    return reopened
 
 
 def _taken(decision: str) -> float:

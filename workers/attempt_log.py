@@ -78,7 +78,10 @@ class AttemptLogs:
     def of(self, lease: Lease) -> Iterator[None]:
         """What this thread logs in here belongs to that attempt."""
         with self._lock:
-            lines = self._open.setdefault(lease.fence, Lines())
+            lines = self._open.get(lease.fence)
+            if lines is None:
+                lines = self._open[lease.fence] = Lines()
+                lines.add(_first_line(lease))
             while len(self._open) > OPEN_MAX:
                 self._open.popitem(last=False)
         token = _CURRENT.set(lines)
@@ -95,8 +98,6 @@ class AttemptLogs:
         if lines is None or not wanted or outcome in QUIET:
             return
         told, left_out = lines.told()
-        if not told:
-            return
         kept = TaskLog(
             task=lease.task,
             worker=lease.worker,
@@ -111,6 +112,12 @@ class AttemptLogs:
             keep_log(lease.job, kept, lease.fence, self._blobs)
         except FarmError as error:
             log.warning("task_log_not_kept", job=lease.job, task=lease.task, error=str(error))
+
+
+def _first_line(lease: Lease) -> dict[str, Any]:
+    """What every log begins with: when, and which attempt at what."""
+    said = {"kind": lease.kind, "queue": lease.queue, "attempt": lease.attempt, "fence": lease.fence}
+    return {"level": "info", "timestamp": datetime.now(UTC).isoformat(), "event": "begins", **said}
 
 
 def noted(_logger: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -62,10 +62,11 @@ def test_a_bad_end_is_stored_with_what_was_said_in_that_attempt(blobs: MemoryBlo
     logs.close(LEASE, Outcome.ERROR)
     (found,) = logs_of("job", "detail.0.1", blobs)
     assert (found.worker, found.attempt, found.outcome, found.left_out) == ("w1", 2, "error", 0)
-    assert [line["event"] for line in found.lines] == ["loads", "half precision overflows", "ended"]
-    assert (found.lines[0]["model"], found.lines[0]["shape"]) == ("demo", "(1, 2)")
-    assert "ValueError: odd" in found.lines[2]["exception"]
-    assert "test_attempt_log.py" in found.lines[2]["exception"]
+    assert [line["event"] for line in found.lines] == ["begins", "loads", "half precision overflows", "ended"]
+    assert (found.lines[0]["kind"], found.lines[0]["fence"]) == ("detail", "inc-claim-7")
+    assert (found.lines[1]["model"], found.lines[1]["shape"]) == ("demo", "(1, 2)")
+    assert "ValueError: odd" in found.lines[3]["exception"]
+    assert "test_attempt_log.py" in found.lines[3]["exception"]
     assert [event["event"] for event in logged] == ["before", "loads", "ended", "after"], "all is written as before"
 
 
@@ -109,7 +110,7 @@ def test_lines_of_attempts_that_run_at_the_same_time_are_kept_apart(blobs: Memor
     for lease in leases:
         logs.close(lease, Outcome.ERROR)
         (found,) = logs_of("job", lease.task, blobs)
-        assert [line["event"] for line in found.lines] == [lease.task]
+        assert [line["event"] for line in found.lines] == ["begins", lease.task]
 
 
 def test_the_last_lines_are_kept_up_to_a_number_and_a_size() -> None:
