@@ -44,7 +44,7 @@ def check_redis(settings: Settings) -> Iterator[Finding]:
         with redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as client:
             client.ping()
             took = statistics.median(_timed(client.ping) for _ in range(PINGS))
-            about: dict[str, Any] = client.info()  # type: ignore[assignment]  # redis types it as of both kinds of clients
+            about: dict[str, Any] = client.info()
     except redis.AuthenticationError:
         yield bad("redis", f"{shown} refuses the password.", "Correct it in FARM_REDIS_URL.")
         return
