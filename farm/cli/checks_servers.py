@@ -103,11 +103,10 @@ def check_store(settings: Settings) -> Iterator[Finding]:
         yield bad("store", f"{where} {what}.", "Use another server or bucket: the farm needs read-after-write.")
         return
     said = f"{where}, written, read and deleted in {took * 1000:.0f} ms"
-    yield (
-        note("store", f"{said}: slow.", "Bring store and workers closer together.")
-        if took > SLOW_S
-        else ok("store", said)
-    )
+    if took > SLOW_S:
+        yield note("store", f"{said}: slow.", "Bring store and workers closer together.")
+    else:
+        yield ok("store", said)
     yield _large(store)
     if address.startswith("s3:"):
         yield from _links(store)
