@@ -23,10 +23,12 @@ from api.routes import (
     models,
     outputs,
     pages,
+    parts,
     people,
     previews,
     samplers,
     session,
+    task_logs,
     tasks,
     trace,
     uploads,
@@ -57,11 +59,13 @@ submission may be repeated safely. All links in answers are paths on this server
 """
 
 _ROUTERS = (
+    parts,
     uploads,
     forecast,
     jobs,
     actions,
     tasks,
+    task_logs,
     trace,
     frames,
     previews,

@@ -11,7 +11,7 @@ from api.problems import problem
 
 MAX_JSON_BYTES = 64 << 20
 """Bytes of a JSON body: a collection of 200,000 pictures has some 30 million."""
-STREAMED = ("/api/v1/uploads", "/api/v1/uploads/blobs/", "/api/v1/models/blobs/")
+STREAMED = ("/api/v1/uploads", "/api/v1/uploads/blobs/", "/api/v1/uploads/parts/", "/api/v1/models/blobs/")
 """Paths whose bodies are not JSON, and limited by themselves. The first is meant as a whole."""
 
 

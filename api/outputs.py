@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence, Set
+from datetime import datetime
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from api.shapes import Answer
 from api.views import ROOT
 from farm.domain import keys
 from farm.domain.job import Job
-from farm.errors import Rejected
+from farm.errors import NotFound, Rejected
 from farm.ports import Blobs
 
 URL_S = 3600
 """Seconds for which a direct link to the store is valid."""
-_TOKEN = re.compile(r"^\d{1,9}(\.\d{1,9})*$")
+SETTLED_S = 60.0
+"""Seconds after which a decision to make chunks again has surely been carried out: up to then such a chunk may still
+be listed as it was, and is told again."""
+_TOKEN = re.compile(r"^\d{1,9}(\.\d{1,9})*(@[0-9A-Za-z.+_-]{1,100})?$")
 
 
 class OutputFrame(Answer):
@@ -57,38 +61,83 @@ class Outputs(Answer):
     files: tuple[OutputFile, ...]
     """Video, SEGS document, manifest, as far as they are there; with the last page of frames."""
     since: str
-    """Send it back as `since` to be told only the frames that are not in this answer or those before."""
+    """Send it back as `since` to be told only the frames that are not in this answer or those before, and those that
+    were made again."""
     more: bool
     """True: ask again at once with `since`, there are more frames."""
 
 
-def known_chunks(since: str, total: int) -> set[int]:
-    """The chunks of which a client was told. `12.14.15`: the first 12, and those numbered 14 and 15, from 0.
+class Told(NamedTuple):
+    """What a client was told already."""
+
+    chunks: frozenset[int] = frozenset()
+    decision: str = ""
+    """The last decision up to which nothing that it was told has been made again."""
+
+
+def known(since: str, total: int) -> Told:
+    """What a client was told, by its mark. `12.14.15@…`: the first 12 chunks, and those numbered 14 and 15, from 0.
 
     Args:
         total: chunks of the job.
     Raises:
-        Rejected: no such token.
+        Rejected: no such mark.
     """
     if not since:
-        return set()
-    count, *others = (int(part) for part in since.split(".")) if _TOKEN.match(since) else (total + 1,)
-    if count > total:
-        raise Rejected(f"{since[:40]!r} is none of this job's marks; send back one of an earlier answer, or nothing.")
-    return {*range(count), *others}
+        return Told()
+    if _TOKEN.match(since):
+        chunks, _, decision = since.partition("@")
+        count, *others = (int(part) for part in chunks.split("."))
+        if count <= total:
+            return Told(frozenset((*range(count), *others)), decision)
+    raise Rejected(f"{since[:40]!r} is none of this job's marks; send back one of an earlier answer, or nothing.")
 
 
-def token(chunks: Iterable[int]) -> str:
-    """The opposite of `known_chunks`: short, whatever the number of chunks, since they finish nearly in order."""
-    rest = sorted(set(chunks))
+def token(told: Told) -> str:
+    """The opposite of `known`: short, whatever the number of chunks, since they finish nearly in order."""
+    rest = sorted(told.chunks)
     count = 0
     while count < len(rest) and rest[count] == count:
         count += 1
-    return ".".join(str(part) for part in (count, *rest[count:]))
+    chunks = ".".join(str(part) for part in (count, *rest[count:]))
+    return f"{chunks}@{told.decision}" if told.decision else chunks
+
+
+def still_so(job_id: str, told: Told, blobs: Blobs, now: float) -> Told:
+    """What a client was told and need not be told again: without chunks that people have had made again since.
+
+    Args:
+        now: seconds since 1970.
+    """
+    prefix = keys.job(job_id, "decisions/")
+    chunks, decision = set(told.chunks), told.decision
+    for name in blobs.list(prefix, prefix + decision if decision else ""):
+        if chunks and name.endswith("-retry.json"):
+            chunks.difference_update(_made_again(name, blobs))
+        if now - _taken(name) > SETTLED_S:
+            decision = name.removeprefix(prefix)
+    return Told(frozenset(chunks), decision)
+
+
+def _made_again(decision: str, blobs: Blobs) -> Sequence[int]:
+    try:
+        reopened: Sequence[int] = json.loads(blobs.get(decision)).get("reopened", ())
+    except NotFound:
+        return ()  # the ledger refused it in this moment, so it was taken back
+    return reopened
+
+
+def _taken(decision: str) -> float:
+    """When a decision was taken, by the stamp in its name: seconds since 1970."""
+    stamp = decision.rsplit("/", 1)[1].rpartition("-")[0]
+    try:
+        return datetime.strptime(stamp, "%Y-%m-%dT%H%M%S.%f%z").timestamp()
+    except ValueError:
+        return 0.0
 
 
 def final_frames(
-    job: Job, blobs: Blobs, known: set[int], limit: int, direct: bool
+    job: Job, blobs: Blobs, known: Set[int], limit: int, direct: bool
 ) -> tuple[list[OutputFrame], set[int], bool]:
     """Frames of finished chunks that are not in `known`, some `limit` of them; all chunks told then; whether more."""
     told, frames = set(known), list[OutputFrame]()

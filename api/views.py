@@ -13,7 +13,7 @@ from api.shapes import Answer
 from farm.domain.job import Job
 from farm.domain.media import Media
 from farm.domain.state import JobState, TaskState
-from farm.ports import JobStatus, TaskStatus, WorkerStatus
+from farm.ports import Drain, JobStatus, TaskStatus, WorkerStatus
 from farm.service.waiting import notes, waiting_reason
 
 ROOT = "/api/v1"
@@ -153,6 +153,10 @@ class WorkerView(Answer):
     """`job/task` of what it is doing."""
     blocked: tuple[str, ...]
     """`job/kind` of the tasks that it is given no more, since it failed too many of them."""
+    draining: bool
+    """It takes nothing more, and ends when it has finished or handed back what it has."""
+    drain: Drain | None
+    """Who asked it to, and when (seconds since 1970); null where its machine told it, or nobody."""
     info: dict[str, Any]
 
 
@@ -257,6 +261,8 @@ def worker_view(worker: WorkerStatus, blocked: Sequence[str] = ()) -> WorkerView
         seen=stamp(worker.seen) or "",
         tasks=worker.tasks,
         blocked=tuple(blocked),
+        draining=worker.leaves,
+        drain=worker.drain,
         info=plain(worker.info),
     )
 

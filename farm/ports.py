@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from farm.domain.records import (
     Blocked,
+    Drain,
     Ended,
     JobFacts,
     JobStatus,
@@ -24,6 +25,7 @@ from farm.domain.state import Outcome
 __all__ = [
     "Blobs",
     "Blocked",
+    "Drain",
     "Ended",
     "Entry",
     "JobFacts",
@@ -183,8 +185,18 @@ class Ledger(Protocol):
     def drop(self, job: str, chunks: Sequence[int], tasks: Sequence[str] = ()) -> None:
         """Forget the rows of those chunks that ended well, and of those tasks that are completed; counts stay."""
 
-    def beat(self, worker: WorkerStatus, ttl_s: float) -> None:
-        """A worker's sign of life; it is gone `ttl_s` after its last."""
+    def beat(self, worker: WorkerStatus, ttl_s: float) -> Drain | None:
+        """A worker's sign of life; it is gone `ttl_s` after its last. The wish that it ends, if there is one."""
+
+    def drain(self, worker: str, wish: Drain) -> Drain:
+        """Have a worker that is alive be given nothing more, from now on; the wish as it is kept, with its time. It
+        ends with the worker. A later wish takes the place of an earlier one. Raises NotFound."""
+
+    def undrain(self, worker: str) -> bool:
+        """Take that wish back; whether there was one. Raises NotFound."""
+
+    def leave(self, worker: str) -> None:
+        """Take a worker off the list, and what was wished of it: it ends now. Its leases are left alone."""
 
     def workers(self) -> tuple[WorkerStatus, ...]:
         """Those alive."""

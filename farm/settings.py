@@ -168,6 +168,9 @@ class Settings(Allowances, BaseSettings):
     """Seconds that a worker which was told to end may take to finish its tasks; then it hands them back, at no cost of
     theirs. Below the time after which its keeper kills it (TimeoutStopSec, stop_grace_period)."""
 
+    task_logs: Literal["failed", "all", "none"] = "failed"
+    """Attempts whose last log lines a worker keeps in the store, below their job: at most 200 lines and 64 KiB each."""
+
     user_weights: Annotated[dict[str, float], NoDecode] = {}
     """Shares of users beside 1 of all others, with commas: `ann=2,batch=0.5`. Users are the names of API keys."""
 

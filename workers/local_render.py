@@ -20,6 +20,7 @@ from farm.domain.state import JOB_ENDED
 from farm.ports import JobStatus, Offer
 from farm.service.farm import UPLOAD, Bounds, Farm, Outside
 from farm.settings import Settings
+from workers.attempt_log import AttemptLogs
 from workers.context import Tools
 from workers.gpu.engine import engine_of
 from workers.heartbeat import Pace
@@ -65,6 +66,8 @@ class LocalFarm:
         )
         pace = Pace(settings.lease_ttl_s, settings.heartbeat_s, claim_slice=0.0, backoff=settings.backoff_s)
         self._runner = Runner("local", self.farm, tools, QUEUES, pace)
+        # What it logs is before the person who waits.
+        self._runner.logs = AttemptLogs(self.blobs, "none")
 
     def admit(self, path: Path) -> str:
         """Take in a clip, a mask or a SEGS document; its URI for a job. Raises Rejected."""

@@ -6,9 +6,9 @@ import logging
 import os
 import secrets
 import socket
-import threading
-import time
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib import metadata
 
 import structlog
 from celery.signals import worker_shutting_down
@@ -17,13 +17,17 @@ from farm.adapters.connect import connect
 from farm.domain.chunk_length import SPEED
 from farm.domain.engine_names import ENGINE_VERSIONS
 from farm.domain.queues import CPU, GPU_CLASSES
+from farm.domain.records import DRAINED_CODE
+from farm.errors import Unavailable
 from farm.ports import WorkerStatus
 from farm.service.waiting import ENGINE
 from farm.settings import Settings
 from workers.app import make_worker_app, worker_arguments
+from workers.attempt_log import AttemptLogs, install
 from workers.context import Tools
 from workers.gpu.engine import engine_of
 from workers.heartbeat import Pace
+from workers.leaving import Leaving
 from workers.loops import Loop
 from workers.runner import Runner
 from workers.sweeper import Sweeper
@@ -31,14 +35,13 @@ from workers.tasks import register
 from workers.watch import Limits
 
 log = structlog.get_logger()
+FARM_VERSION = metadata.version("detail-farm")
 PATIENCE_S = 300.0
 """Seconds for which a worker rides out an outage of Redis before it gives a task up."""
 LAST_PATIENCE_S = 5.0
 """The same for a worker that was told to end: its machine, or the whole farm, may be going down."""
-LAST_STEP_S = 10.0
-"""Seconds, after its grace is over, in which a worker may come to the end of a sampler step."""
-IDLE_S = 5.0
-"""Seconds without a task after which a worker that was told to end does so, whatever its broker is waiting for."""
+LAST_BEAT_S = 2.0
+"""Seconds that a sign of life which is under way may take at the end, so that none follows the farewell."""
 HOPELESS_CODE = 75
 """Exit code of a worker that ended itself, since a task hung: start it anew."""
 ALIVE_BEATS = 3
@@ -77,21 +80,26 @@ class WorkerProcess:
             limits=Limits(settings.stuck_s, settings.timeouts),
         )
         self.runner = Runner(self.name, connected.farm, self.tools, self.queues, self.pace)
+        self.runner.logs = AttemptLogs(connected.blobs, settings.task_logs)
         self._device = ""
-        self._stop = threading.Event()
+        self._leaving = Leaving(self.runner, settings.grace_s, lambda: self._end_now("told_to_end"))
         self._alive = Loop("alive", self._beat, settings.heartbeat_s, at_once=True)
         self._sweeper = Sweeper(self.name, connected.farm, settings.sweep_s, offer_after_s=10 * settings.sweep_s)
 
     def run(self) -> None:
-        """Serve until told to end: SIGTERM lets the running task finish and claims no more."""
+        """Serve until told to end: SIGTERM lets the running task finish and claims no more.
+
+        Raises:
+            SystemExit: with `DRAINED_CODE`, if a person asked it to end.
+        """
         assert self.settings.redis_url is not None  # connect() has looked
+        install()
         app = make_worker_app(self.settings.redis_url)
         register(app, self.runner)
 
         def drain(**_: object) -> None:
-            self.runner.draining.set()
             self._ledger.hurry(LAST_PATIENCE_S)
-            threading.Thread(target=self._see_out, name="see-out", daemon=True).start()
+            self._leaving.told()
 
         worker_shutting_down.connect(drain, weak=False)
         if any(queue.startswith("gpu") for queue in self.queues):
@@ -104,30 +112,27 @@ class WorkerProcess:
         try:
             app.worker_main(worker_arguments(self.name, self.queues))
         finally:
-            self._stop.set()
+            self._leaving.over()
             self._alive.stop()
             self._sweeper.stop()
             self.runner.heartbeat.stop()
+        if self._leaving.drained:
+            self._leave()
+            raise SystemExit(DRAINED_CODE)
 
-    def _see_out(self) -> None:
-        """The process was told to end: see to it that it does, its tasks finished or handed back."""
-        end, idle_since = time.monotonic() + self.settings.grace_s, time.monotonic()
-        while not self._stop.wait(0.2):
-            now = time.monotonic()
-            idle_since = now if self.runner.heartbeat.held() else idle_since
-            if now > end:
-                self.runner.grace_over.set()
-            if now > end + LAST_STEP_S:
-                self.runner.hand_back()
-            # The broker's client may wait for a Redis that is gone, for ever.
-            if now > end + LAST_STEP_S or now - idle_since > IDLE_S:
-                self._end_now("told_to_end")
+    def _leave(self) -> None:
+        """Be off the list at once, and with it the wish: who takes this name anew was not asked to end."""
+        self._alive.stop(wait_s=LAST_BEAT_S)
+        with suppress(Unavailable):
+            self._ledger.leave(self.name)
 
     def _end_now(self, why: str) -> None:
         """End without a look back: a thread hangs in a call that nothing can stop, and nothing is held any more."""
         log.warning("worker_ends_itself", worker=self.name, why=why)
         logging.shutdown()
-        os._exit(0 if why == "told_to_end" else HOPELESS_CODE)
+        if why != "told_to_end":
+            os._exit(HOPELESS_CODE)
+        os._exit(DRAINED_CODE if self._leaving.drained else 0)
 
     def _beat(self) -> None:
         if self.runner.heartbeat.watch.hopeless():
@@ -145,12 +150,13 @@ class WorkerProcess:
             info={
                 "engine": self.settings.engine,
                 ENGINE: ENGINE_VERSIONS[self.settings.engine],
+                "version": FARM_VERSION,
                 "draining": self.runner.draining.is_set(),
                 SPEED: round(self.tools.speed.per_s),
                 **self.runner.facts.info(),
             },
         )
-        self.runner.farm.ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS)
+        self._leaving.heed(self.runner.farm.ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS))
 
 
 def expand(queues: Sequence[str], settings: Settings) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from farm.errors import (
 from farm.ports import Ended, Lease, NewTask, Offer
 from farm.service.attempts import keep_rest
 from farm.service.farm import Farm
+from workers.attempt_log import AttemptLogs
 from workers.context import StepResult, Task, Tools
 from workers.facts import WorkerFacts
 from workers.heartbeat import Heartbeat, Pace, raise_for
@@ -42,6 +43,8 @@ from workers.watch import Overdue
 log = structlog.get_logger()
 T = TypeVar("T")
 
+LEFT_TO_OTHERS_S = 0.2
+"""Seconds in which others can take a message that a worker which is about to end has passed on."""
 OUTAGE_S = 5.0
 """Seconds until a task that met an outage is tried again; that costs it no attempt."""
 
@@ -57,10 +60,11 @@ class Runner:
         self.pace = pace
         self.heartbeat = Heartbeat(farm.ledger, pace, self._overdue)
         self.draining = threading.Event()
-        """Set when the process was told to end: nothing more is claimed."""
+        """Set when the process was told or asked to end: nothing more is claimed."""
         self.grace_over = threading.Event()
         """Set when it should have ended: what runs is handed back at its next step."""
         self.facts = WorkerFacts()
+        self.logs = AttemptLogs(farm.blobs)
         self._pipeline = GpuPipeline(self)
 
     def serve(self, offer: Offer | None) -> int:
@@ -79,6 +83,9 @@ class Runner:
         left = offer if lease is None else Offer(lease.job, lease.task, lease.kind, lease.queue)
         if left is not None:
             self._offer(left)
+        if count == 0 and self.draining.is_set():
+            # Else it would take its own message again and again, until it ends or may go on.
+            time.sleep(LEFT_TO_OTHERS_S)
         return count
 
     def look(self) -> None:
@@ -111,15 +118,16 @@ class Runner:
     def attempt(self, lease: Lease, part: Callable[[], T]) -> T | None:
         """Do a part of a task; where it fails the attempt has ended, reported, and None is returned."""
         self.heartbeat.watch.begin(lease)
-        try:
-            self.heartbeat.check(lease)
-            return part()
-        except FarmError as error:
-            self.failed(lease, error)
-        except Exception as error:  # noqa: BLE001 - the one place where an unforeseen error becomes an attempt's end
-            self.failed(lease, error)
-        finally:
-            self.heartbeat.watch.end(lease)
+        with self.logs.of(lease):
+            try:
+                self.heartbeat.check(lease)
+                return part()
+            except FarmError as error:
+                self.failed(lease, error)
+            except Exception as error:  # noqa: BLE001 - the one place where an unforeseen error becomes an attempt's end
+                self.failed(lease, error)
+            finally:
+                self.heartbeat.watch.end(lease)
         return None
 
     def hand_back(self) -> None:
@@ -166,6 +174,7 @@ class Runner:
             # Also where nobody heard of it: then the lease must run out, not be kept alive for ever.
             self.heartbeat.release(lease)
         log.info("finished", job=lease.job, task=lease.task, seconds=round(seconds, 3), accepted=ended.accepted)
+        self.logs.close(lease, Outcome.OK)
         self._follow(lease, ended)
         self.facts.count(lease, seconds, self.farm.document(lease.job).model.name)
 
@@ -173,11 +182,14 @@ class Runner:
         """Report how an attempt ended badly."""
         error = disk_full(error) or error
         outcome, again = judge(error)
-        log.warning("attempt_ended", job=lease.job, task=lease.task, outcome=outcome.value, error=repr(error))
+        # Where it comes from matters of what nobody foresaw; the rest says so itself.
+        raised = {} if isinstance(error, FarmError) else {"exc_info": error}
+        log.warning("attempt_ended", job=lease.job, task=lease.task, outcome=outcome.value, error=repr(error), **raised)
         text = str(error) if isinstance(error, FarmError) else f"{type(error).__name__}: {error}"
         text = f"{self._where(lease)}{text}"
         self.heartbeat.release(lease)
         if outcome is Outcome.SUPERSEDED:
+            self.logs.close(lease, outcome)
             return
         delay = self._delay(lease, error) if again else None
         self._report(lease, outcome, text, delay, error)
@@ -193,6 +205,9 @@ class Runner:
             # Nobody hears of it now; the lease runs out and the task goes to another worker.
             log.error("attempt_end_not_reported", job=lease.job, task=lease.task, error=str(unreachable))
             return
+        finally:
+            # After the ledger has heard: the lease is not renewed any more.
+            self.logs.close(lease, outcome)
         self._follow(lease, ended)
 
     def _parts(self, lease: Lease, outcome: Outcome, error: BaseException) -> tuple[NewTask, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Annotated
@@ -13,7 +14,7 @@ from fastapi.responses import StreamingResponse
 
 from api.context import Context, Tools
 from api.digests import blocks
-from api.outputs import OutputFile, Outputs, final_frames, known_chunks, output_file, single_files, token
+from api.outputs import OutputFile, Outputs, final_frames, known, output_file, single_files, still_so, token
 from api.problems import RESPONSES
 from api.routes.jobs import JobId
 from api.shapes import Answer
@@ -51,14 +52,15 @@ def outputs(
     """Final frames with digests and links, while the job runs and after; and its other files."""
     status = tools.farm.status(job_id)
     job = tools.farm.document(job_id)
-    frames, told, more = final_frames(job, tools.blobs, known_chunks(since, chunks(job)), limit, direct)
+    before = still_so(job_id, known(since, chunks(job)), tools.blobs, time.time())
+    frames, told, more = final_frames(job, tools.blobs, before.chunks, limit, direct)
     names = [] if more else single_files(job, tools.blobs)
     return Outputs(
         job=job_id,
         status=status.state,
         frames=tuple(frames),
         files=_files(tools, status, names, direct),
-        since=token(told),
+        since=token(before._replace(chunks=frozenset(told))),
         more=more,
     )
 

@@ -22,6 +22,9 @@ OFFER_AGAIN_MAX = 32
 """The wait before a ready task is offered again doubles with each offer, up to this many times the first wait: where
 no worker comes for days, messages must not fill the broker."""
 
+REASON_MAX = 500
+"""Characters of a drain's reason that are kept."""
+
 ERROR_MAX = 2000
 """Characters of an error that are kept; the whole text is in the worker's log."""
 
@@ -151,6 +154,11 @@ def in_words(action: str, reason: str, actor: str) -> str:
 def no_job(job: str) -> NotFound:
     """What both ledgers say of a job that they do not have."""
     return NotFound(f"The ledger has no job {job!r}. If it is in the store, `farm job recover` brings it back.")
+
+
+def no_worker(worker: str) -> NotFound:
+    """What both ledgers say of a worker that gives no sign of life."""
+    return NotFound(f"No worker {worker!r} is alive. `farm workers` lists those that are.")
 
 
 def no_task(job: str, task: str) -> NotFound:

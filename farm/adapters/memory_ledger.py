@@ -79,7 +79,9 @@ class MemoryLedger(MemoryViews):
         """The best ready task of these queues, or None."""
         with self._lock:
             now = self._now()
-            crew = [worker for worker, until in self._workers.values() if until > now]
+            if worker in self._drains:
+                return None
+            crew = [each for each, until in self._workers.values() if until > now and each.id not in self._drains]
             choice = Chooser(worker, queues, self._jobs, crew, now).choose(prefer)
             if choice is None:
                 return None
@@ -200,7 +202,8 @@ class MemoryLedger(MemoryViews):
                 self._jobs[name].revision += 1
             offers = [offer for change in changes.values() for offer in change.offers]
             offers += self._offer_again(now, milliseconds(offer_after_s))
-            self._workers = {name: entry for name, entry in self._workers.items() if entry[1] > now}
+            for name in [name for name, (_, until) in self._workers.items() if until <= now]:
+                self.leave(name)
             names = tuple(f"{job.facts.id}/{row.new.id}" for job, row in expired)
             return Swept(tuple(offers), names, self._to_advance(now))
 

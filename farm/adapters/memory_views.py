@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import RLock
 
-from farm.adapters.ledger_rules import milliseconds, no_job, no_task, system_clock
+from farm.adapters.ledger_rules import REASON_MAX, milliseconds, no_job, no_task, no_worker, system_clock
 from farm.adapters.memory_rows import LISTED, MemoryJob
 from farm.domain.state import JOB_ENDED, TaskState
-from farm.ports import JobStatus, Offer, TaskFilter, TaskStatus, WorkerStatus
+from farm.ports import Drain, JobStatus, Offer, TaskFilter, TaskStatus, WorkerStatus
 
 
 class MemoryViews:
@@ -23,6 +23,7 @@ class MemoryViews:
         self._lock = RLock()
         self._jobs: dict[str, MemoryJob] = {}
         self._workers: dict[str, tuple[WorkerStatus, int]] = {}
+        self._drains: dict[str, Drain] = {}
         self._kept: dict[str, tuple[str, int]] = {}
         self._incarnation = secrets.token_hex(4)
         self._fences = 0
@@ -95,18 +96,44 @@ class MemoryViews:
             states |= {chunk: "failed" for chunk in chunks if chunk in found.failed}
             return states | {chunk: "done" for chunk in chunks if chunk in found.done}
 
-    def beat(self, worker: WorkerStatus, ttl_s: float) -> None:
-        """A worker's sign of life."""
+    def beat(self, worker: WorkerStatus, ttl_s: float) -> Drain | None:
+        """A worker's sign of life; the wish that it ends, if there is one."""
         with self._lock:
             now = self._now()
             self._workers[worker.id] = (replace(worker, seen=now / 1000), now + milliseconds(ttl_s))
+            return self._drains.get(worker.id)
+
+    def leave(self, worker: str) -> None:
+        """Take a worker off the list."""
+        with self._lock:
+            self._workers.pop(worker, None)
+            self._drains.pop(worker, None)
+
+    def drain(self, worker: str, wish: Drain) -> Drain:
+        """Have a worker be given nothing more. Raises NotFound."""
+        with self._lock:
+            self._must_live(worker)
+            self._drains[worker] = replace(wish, reason=wish.reason[:REASON_MAX], since=self._now() / 1000)
+            return self._drains[worker]
+
+    def undrain(self, worker: str) -> bool:
+        """Take that wish back; whether there was one. Raises NotFound."""
+        with self._lock:
+            self._must_live(worker)
+            return self._drains.pop(worker, None) is not None
+
+    def _must_live(self, worker: str) -> None:
+        if worker not in self._workers or self._workers[worker][1] <= self._now():
+            raise no_worker(worker)
 
     def workers(self) -> tuple[WorkerStatus, ...]:
         """Those alive, by id, with their leases."""
         with self._lock:
             now = self._now()
             alive = sorted((name, worker) for name, (worker, until) in self._workers.items() if until > now)
-            return tuple(replace(worker, tasks=self._leases(name)) for name, worker in alive)
+            return tuple(
+                replace(worker, tasks=self._leases(name), drain=self._drains.get(name)) for name, worker in alive
+            )
 
     def alive(self) -> int:
         """How many workers are alive."""

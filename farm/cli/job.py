@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from farm.cli.context import LONG_PATIENCE_S, client, resolved
 from farm.cli.decide import JobId, Reason, act, eat, limit, priority, unblock
+from farm.cli.download import download
 from farm.cli.faults import TIMED_OUT
 from farm.cli.plan import EPILOG as PLAN_EPILOG
 from farm.cli.plan import plan
 from farm.cli.show import AsJson, facts, notes, out, size, span, state, table, write_json
-from farm.cli.submit import EPILOG, fetch, submit
+from farm.cli.submit import EPILOG, submit
 from farm.cli.trace import trace
 from farm.cli.watch import end, follow
 from farm.client.answers import JobAnswer
@@ -23,6 +23,7 @@ app = typer.Typer(help="Submit, watch, stop and fetch jobs.", no_args_is_help=Tr
 app.command("submit", epilog=EPILOG)(submit)
 app.command("plan", epilog=PLAN_EPILOG)(plan)
 app.command("trace")(trace)
+app.command("download")(download)
 
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most.")]
 Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait at the most; then the exit code is 3.")]
@@ -183,23 +184,6 @@ def recover(
 
 
 @app.command()
-def download(
-    job_id: JobId,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; made if it is not there.")],
-    only: Annotated[list[str] | None, typer.Option(help="Only these files or folders, such as frames.")] = None,
-    sync: Annotated[bool, typer.Option("--sync", help="Also of a job that runs: what there is now.")] = False,
-    direct: Annotated[bool, typer.Option("--direct", help="Straight from S3, not through the API.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Fetch frames, video and manifest. Files that are there with the same content are not fetched again."""
-    with client(LONG_PATIENCE_S) as farm:
-        job_id = resolved(job_id)
-        fetch(farm, job_id, folder, only=tuple(only or ()), sync=sync, direct=direct)
-        if as_json:
-            write_json({"job": job_id, "folder": str(folder)})
-
-
-@app.command()
 def tasks(
     job_id: JobId,
     layer: Annotated[str, typer.Option(help="Only this layer, such as detail:face.")] = "",
@@ -247,11 +231,11 @@ def frames(
         return
     rows = [
         (
-            frame["number"],
-            state(frame["state"]),
-            frame["name"],
-            size(frame["size"]) if frame.get("size") else "",
-            [f"{each['source']}.{each['segment']} {each['region']}" for each in frame.get("segments", ())],
+            frame.number,
+            state(frame.state),
+            frame.name,
+            size(frame.size) if frame.size else "",
+            [f"{each.source}.{each.segment} {list(each.region)}" for each in frame.segments],
         )
         for frame in found
     ]

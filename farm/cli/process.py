@@ -1,4 +1,4 @@
-"""`farm worker` and `farm api`: one process each, for machines of their own."""
+"""`farm worker` and `farm api`: one process each, for machines of their own; `farm worker drain` beside them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ import typer
 
 from farm.cli import logs
 from farm.cli.context import settings
+from farm.cli.worker import drain, undrain
+
+worker_app = typer.Typer()
 
 
+@worker_app.callback(invoke_without_command=True)
 def worker(
+    called: typer.Context,
     queues: Annotated[
         str,
         typer.Option(
@@ -26,6 +31,8 @@ def worker(
     It needs FARM_REDIS_URL, FARM_S3_ENDPOINT, FARM_S3_BUCKET and S3's keys, or a `farm up` in this folder. Example on
     another machine: farm worker --queues gpu
     """
+    if called.invoked_subcommand is not None:
+        return
     logs.configure(logging.INFO)
     from workers.process import WorkerProcess
 
@@ -33,6 +40,10 @@ def worker(
     if not names:
         raise typer.BadParameter("name at least one queue, such as cpu,gpu.", param_hint="--queues")
     WorkerProcess(settings(), names, name).run()
+
+
+worker_app.command("drain")(drain)
+worker_app.command("undrain")(undrain)
 
 
 def api(

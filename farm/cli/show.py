@@ -26,6 +26,8 @@ STATE_COLORS = {
     "cancel-requested": "yellow",
     "paused": "yellow",
     "eaten": "yellow",
+    "draining": "yellow",
+    "at work": "cyan",
 }
 
 

@@ -18,6 +18,7 @@ from farm.cli.typed import CLIP, DETAILER, JOB, WHAT, Source, model_path, typed_
 from farm.cli.watch import end, follow, transfer
 from farm.client import Farm
 from farm.client.answers import JobAnswer, Validated
+from farm.client.download import Downloaded, Way
 from farm.domain.job import JobRequest
 from farm.domain.like import LikeRequest
 
@@ -150,17 +151,18 @@ def _to_the_end(farm: Farm, accepted: JobAnswer, how: Sending, as_json: bool) ->
         raise
     code = end(farm, ended, accepted.id)
     if how.download and ended is not None:
-        fetch(farm, accepted.id, how.download, sync=True)
+        fetch(farm, accepted.id, how.download, way=Way(partial=True))
     if as_json:
         write_json(farm.job_document(accepted.id))
     return code
 
 
 def fetch(
-    farm: Farm, job_id: str, folder: Path, *, only: tuple[str, ...] = (), sync: bool, direct: bool = False
-) -> None:
+    farm: Farm, job_id: str, folder: Path, *, only: tuple[str, ...] = (), sync: bool = False, way: Way = Way()
+) -> Downloaded:
     """Download a job's files, with a bar, and say where they are."""
     with transfer("download") as on_bytes:
-        done = farm.download(job_id, folder, only=only, sync=sync, direct=direct, on_bytes=on_bytes)
+        done = farm.download(job_id, folder, only=only, sync=sync, way=way, on_bytes=on_bytes)
     kept = f", {done.kept} were there already" if done.kept else ""
     notes().print(f"{done.fetched} files in {folder}{kept}.")
+    return done

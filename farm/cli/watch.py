@@ -18,7 +18,7 @@ from farm.cli.faults import CANCELED, COMPLETED, FAILED, TIMED_OUT
 from farm.cli.show import notes, span, state
 from farm.client import Farm
 from farm.client.answers import JobAnswer
-from farm.client.uploads import OnBytes
+from farm.client.bars import OnBytes
 from farm.domain.state import JobState, TaskState
 
 SPEED_OVER_S = 20.0

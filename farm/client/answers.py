@@ -110,6 +110,48 @@ class TaskAnswer(Answer):
     step: int = 0
     steps: int = 0
     history: tuple[dict[str, Any], ...] = ()
+    cause: str = ""
+    """The task that failed, so that this one was not run."""
+    key: str = ""
+    output: str = ""
+
+
+class SegmentAnswer(Answer):
+    """One segment of a frame: what is repainted there."""
+
+    source: str
+    segment: int
+    task: str = ""
+    region: tuple[int, int, int, int]
+    """x1, y1, x2, y2 of the crop, in pixels of the frame."""
+    seed: int = 0
+
+
+class FrameAnswer(Answer):
+    """One frame of a job, by its number as people count."""
+
+    number: int
+    position: int = 0
+    """In the clip, from 0."""
+    name: str = ""
+    state: str
+    """`queued`, `active`, `completed`, `failed` or `left-out`."""
+    chunk: int = 0
+    sha256: str | None = None
+    size: int | None = None
+    """Of the final picture's file: hex, and bytes; None until it is there."""
+    segments: tuple[SegmentAnswer, ...] = ()
+    links: dict[str, str] = {}
+
+
+class DrainAnswer(Answer):
+    """A person's wish that a worker ends."""
+
+    actor: str = ""
+    reason: str = ""
+    since: float = 0.0
+    """Seconds since 1970."""
+    grace_s: float | None = None
 
 
 class WorkerAnswer(Answer):
@@ -124,6 +166,15 @@ class WorkerAnswer(Answer):
     tasks: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     """`job/kind` of what it is given no more."""
+    draining: bool = False
+    """It takes nothing more, and ends."""
+    drain: DrainAnswer | None = None
+    info: dict[str, Any] = {}
+
+    @property
+    def state(self) -> str:
+        """`draining`, `at work` or `idle`."""
+        return "draining" if self.draining else "at work" if self.tasks else "idle"
 
 
 class UploadAnswer(Answer):

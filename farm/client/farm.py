@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlencode
-from uuid import uuid4
 
 import httpx
 
 from farm.adapters.model_registry import Added
+from farm.client.address import address
 from farm.client.answers import (
-    JobAnswer,
+    FrameAnswer,
     ModelAnswer,
     ModelCheck,
     ModelFileAnswer,
@@ -24,39 +21,32 @@ from farm.client.answers import (
     Validated,
     WorkerAnswer,
 )
-from farm.client.download import Downloaded, Downloader
-from farm.client.http import PATIENCE_S, PREFIX, Http
-from farm.client.models import add_model, model_files, verified
+from farm.client.bars import OnBytes, OnJob, byte_bar, frame_bar
+from farm.client.download import Downloaded, Downloader, Way
+from farm.client.events import Event, listen
+from farm.client.http import PATIENCE_S, Http
+from farm.client.job import FrameList, Job, WorkerList
+from farm.client.models import add_model, verified
+from farm.client.notebook import PICTURE_PX
 from farm.client.planned import planned
-from farm.client.uploads import OnBytes, hand_in
+from farm.client.questions import Questions, Request, body_of
+from farm.client.quiet import no_bytes, no_chunk, no_job
+from farm.client.uploads import hand_in
 from farm.domain.forecast import Forecast
-from farm.domain.job import JobRequest
-from farm.domain.like import LikeRequest
+from farm.domain.task_log import TaskLog
 from farm.domain.trace import Attempt
-from farm.errors import Rejected
-
-WAIT_S = 20.0
-"""Seconds of one long poll."""
-
-
-def _ignore(sent: int, total: int) -> None:
-    pass
-
-
-def _silent(chunk: int) -> None:
-    pass
 
 
 class Farm:
     """Speaks to one farm's API. Safe for threads.
 
     Every call raises `Rejected` for a 4xx and `Unavailable` where nothing answers, with the API's own text. Calls that
-    may be repeated are repeated for a while before that.
+    may be repeated are repeated for a while before that. `AsyncFarm` is the same for coroutines.
     """
 
     def __init__(
         self,
-        url: str,
+        url: str | None = None,
         api_key: str | None = None,
         *,
         patience_s: float = PATIENCE_S,
@@ -64,11 +54,14 @@ class Farm:
     ) -> None:
         """
         Args:
-            url: of the API, without `/api/v1`.
+            url: of the API, without `/api/v1`. Left out: FARM_URL and FARM_API_KEY, or a farm on this machine.
             patience_s: seconds for which a call is repeated while nothing answers.
             transport: another way to the API than the network, for tests.
         """
+        url, api_key = address(url, api_key)
         self.http = Http(url, api_key, patience_s=patience_s, transport=transport)
+        self._do = self.http.do
+        self._ask = Questions(self._job)
 
     def __enter__(self) -> Farm:
         return self
@@ -80,49 +73,48 @@ class Farm:
         """Let go of the connections."""
         self.http.close()
 
+    def _job(self, said: object) -> Job:
+        return Job.of(self, said)
+
     # --- jobs ---
 
-    def submit(self, request: JobRequest | LikeRequest, idempotency_key: str | None = None) -> JobAnswer:
+    def submit(self, request: Request, idempotency_key: str | None = None) -> Job:
         """Submit a job, also one like another (`LikeRequest`).
 
         It is repeated safely: without a key of the caller's it gets one of its own.
         """
-        headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
-        return JobAnswer.model_validate(self.http.post("/jobs", _body(request), headers=headers, repeatable=True))
+        return self._do(self._ask.submit(request, idempotency_key))
 
-    def validate(self, request: JobRequest | LikeRequest) -> Validated:
+    def validate(self, request: Request) -> Validated:
         """What a submission would become; nothing is submitted."""
-        return Validated.model_validate(self.http.post("/jobs:validate", _body(request), repeatable=True))
+        return self._do(self._ask.validate(request))
 
-    def plan(self, request: JobRequest | LikeRequest, on_chunk: Callable[[int], None] = _silent) -> Forecast:
+    def plan(self, request: Request, on_chunk: Callable[[int], None] = no_chunk) -> Forecast:
         """What a job would do, had it been submitted now; `on_chunk` hears how many of its chunks were looked at."""
-        return planned(self.http, _body(request), on_chunk)
+        return planned(self.http, body_of(request), on_chunk)
 
-    def job(self, job_id: str, wait_s: float = 0, since: int | None = None) -> JobAnswer:
+    def job(self, job_id: str, wait_s: float = 0, since: int | None = None) -> Job:
         """A job as it stands; with `wait_s` and `since` as soon as its revision is another than `since`."""
-        return JobAnswer.model_validate(self.job_document(job_id, wait_s, since))
+        return self._do(self._ask.job(job_id, wait_s, since))
 
-    def job_document(self, job_id: str, wait_s: float = 0, since: int | None = None) -> dict[str, Any]:
+    def job_document(self, job_id: str) -> dict[str, Any]:
         """The same, with every field that the API sends."""
-        found: dict[str, Any] = self.http.get(f"/jobs/{job_id}", {"wait": wait_s or None, "since": since})
-        return found
+        return self._do(self._ask.document(job_id))
 
-    def jobs(self, status: str | None = None, limit: int = 50) -> list[JobAnswer]:
+    def jobs(self, status: str | None = None, limit: int = 50) -> list[Job]:
         """The newest jobs first, at most `limit`."""
-        return [JobAnswer.model_validate(item) for item in self._pages("/jobs", {"status": status}, limit)]
+        return self._do(self._ask.jobs(status, limit))
 
     def act(
         self, job_id: str, action: str, reason: str = "", which: Mapping[str, object] | None = None
-    ) -> tuple[int, JobAnswer]:
-        """`cancel`, `pause`, `resume`, `retry` or `recover`; the number of tasks that are affected, and the job."""
-        body = {"action": action, "reason": reason, **({"filter": dict(which)} if which else {})}
-        # Each of them may be said twice.
-        done = self.http.post(f"/jobs/{job_id}/actions", body, repeatable=True)
-        return int(done["affected"]), JobAnswer.model_validate(done["job"])
+    ) -> tuple[int, Job]:
+        """`cancel`, `pause`, `resume`, `retry`, `recover` and so on; the number of tasks that are affected, and the
+        job."""
+        return self._do(self._ask.act(job_id, {"action": action, "reason": reason, "filter": dict(which or {})}))
 
     def delete_job(self, job_id: str, reason: str = "") -> None:
         """Remove a job that has ended, with its outputs. Raises NotFound, Conflict."""
-        self.http.send("DELETE", f"/jobs/{job_id}", params={"reason": reason or None})
+        self._do(self._ask.delete(job_id, reason))
 
     def eat(
         self,
@@ -132,31 +124,22 @@ class Farm:
         frame: int | None = None,
         chunk: int | None = None,
         reason: str = "",
-    ) -> tuple[int, JobAnswer]:
+    ) -> tuple[int, Job]:
         """Give up what failed: tasks by their ids, or of one frame (by its number), or of one chunk. The frames keep
         the input's pixels there; one that cannot be read is left out. The number of tasks that go on, and the job.
 
         Raises:
             Conflict: what is named has not failed, or cannot be given up.
         """
-        which = {"tasks": list(tasks), "frame": frame, "chunk": chunk}
-        return self.act(
-            job_id, "eat", reason, {name: value for name, value in which.items() if value not in ([], None)}
-        )
+        return self._do(self._ask.eat(job_id, tasks, frame, chunk, reason))
 
-    def unblock(self, job_id: str, worker: str = "", reason: str = "") -> tuple[int, JobAnswer]:
+    def unblock(self, job_id: str, worker: str = "", reason: str = "") -> tuple[int, Job]:
         """Let a worker (all, if left out) have tasks of the job again that it failed; the blocks that are gone."""
-        body = {"action": "unblock", "worker": worker, "reason": reason}
-        done = self.http.post(f"/jobs/{job_id}/actions", body, repeatable=True)
-        return int(done["affected"]), JobAnswer.model_validate(done["job"])
+        return self._do(self._ask.act(job_id, {"action": "unblock", "worker": worker, "reason": reason}))
 
-    def adjust(
-        self, job_id: str, priority: int | None = None, max_workers: int | None = None, reason: str = ""
-    ) -> JobAnswer:
+    def adjust(self, job_id: str, priority: int | None = None, max_workers: int | None = None, reason: str = "") -> Job:
         """Change a job's priority (0 to 100), or how many workers may be at work on it (0: any number)."""
-        given = {"priority": priority, "max_workers": max_workers, "reason": reason or None}
-        body = {name: value for name, value in given.items() if value is not None}
-        return JobAnswer.model_validate(self.http.patch(f"/jobs/{job_id}", body))
+        return self._do(self._ask.adjust(job_id, priority, max_workers, reason))
 
     def recover_all(self, reason: str = "") -> tuple[str, ...]:
         """Rebuild in Redis every job of the store that it lacks; the jobs that it has now.
@@ -164,99 +147,138 @@ class Farm:
         Raises:
             Rejected: a job cannot be read; all others are there.
         """
-        query = f"?{urlencode({'reason': reason})}" if reason else ""
-        found = self.http.post(f"/jobs:recover{query}", None, repeatable=True)
-        if found["failed"]:
-            raise Rejected(
-                f"{len(found['jobs'])} jobs are in Redis; these cannot be read: {'; '.join(found['failed'])}. "
-                f"Remove them (farm job delete JOB), or run the version of the farm that they were made with."
-            )
-        return tuple(found["jobs"])
+        return self._do(self._ask.recover_all(reason))
 
     def tasks(
         self, job_id: str, states: Sequence[str] = (), layer: str = "", chunk: int | None = None, limit: int = 1000
     ) -> list[TaskAnswer]:
         """Tasks of the chunks in flight, and those that failed."""
-        which = {"state": list(states) or None, "layer": layer or None, "chunk": chunk}
-        return [TaskAnswer.model_validate(item) for item in self._pages(f"/jobs/{job_id}/tasks", which, limit)]
+        return self._do(self._ask.tasks(job_id, states, layer, chunk, limit))
 
-    def attempts(self, job_id: str) -> Iterator[Attempt]:
+    def task(self, job_id: str, task: str) -> TaskAnswer:
+        """One task, with all its attempts. Raises NotFound."""
+        return self._do(self._ask.task(job_id, task))
+
+    def task_log(self, job_id: str, task: str) -> list[TaskLog]:
+        """What workers logged in attempts at a task that ended badly, in order; empty where nothing was kept."""
+        return self._do(self._ask.task_log(job_id, task))
+
+    def attempts(self, job_id: str) -> list[Attempt]:
         """Every attempt at a job's tasks that has ended: who, when, and why it ended."""
-        with closing(self.http.fetch(f"{PREFIX}/jobs/{job_id}/attempts")) as response:
-            yield from (Attempt.model_validate_json(line) for line in response.iter_lines() if line)
+        return self._do(self._ask.attempts(job_id))
 
-    def frame(self, job_id: str, number: int) -> dict[str, Any]:
+    def frame(self, job_id: str, number: int) -> FrameAnswer:
         """One frame by its number: its state and links to its pictures."""
-        found: dict[str, Any] = self.http.get(f"/jobs/{job_id}/frames/{number}")
-        return found
+        return self._do(self._ask.frame(job_id, number))
 
-    def frames(self, job_id: str, limit: int = 100) -> list[dict[str, Any]]:
-        """The job's first frames, in order: how each stands."""
-        return list(self._pages(f"/jobs/{job_id}/frames", {}, limit))
+    def frames(self, job_id: str, limit: int = 100) -> FrameList:
+        """The job's first frames, in order: how each stands. A notebook shows them before and after."""
+        found = self._do(self._ask.frames(job_id, limit))
+        return FrameList(found, lambda number, of, width: self.preview(job_id, number, of, width))
 
-    def follow(
-        self, job_id: str, on_change: Callable[[JobAnswer], None], timeout_s: float | None = None
-    ) -> JobAnswer | None:
+    def picture(self, job_id: str, number: int, of: str = "final") -> bytes:
+        """PNG of a frame: `input`, `final`, or `compare` with both. Raises NotFound while it is not there."""
+        return self._do(self._ask.picture(job_id, number, of))
+
+    def preview(self, job_id: str, number: int | None = None, of: str = "final", width: int = PICTURE_PX) -> bytes:
+        """WebP of a frame, scaled down; of the last one that was made if no number is given. Raises NotFound."""
+        return self._do(self._ask.preview(job_id, number, of, width))
+
+    def follow(self, job_id: str, on_change: OnJob, timeout_s: float | None = None) -> Job | None:
         """Wait until a job has ended, telling of every change; None if it had not after `timeout_s` seconds."""
-        end = None if timeout_s is None else time.monotonic() + timeout_s
-        since: int | None = None
-        while True:
-            left = WAIT_S if end is None else min(WAIT_S, end - time.monotonic())
-            if left <= 0 and since is not None:
-                return None
-            now = self.job(job_id, wait_s=max(0.0, round(left, 3)) if since is not None else 0, since=since)
-            if now.revision != since:
-                on_change(now)
-            if now.has_ended:
-                return now
-            since = now.revision
+        return self._do(self._ask.follow(job_id, on_change, timeout_s))
+
+    def wait(
+        self, job_id: str, timeout_s: float | None = None, *, progress: bool = False, on_change: OnJob = no_job
+    ) -> Job:
+        """Wait until a job is completed.
+
+        Args:
+            progress: draw a bar.
+        Raises:
+            JobFailed: with the errors of what failed.   JobCanceled: with who wanted it, and why.
+            StillRunning: it has not ended after `timeout_s` seconds.
+        """
+        with frame_bar(progress, on_change) as told:
+            return self._do(self._ask.wait(job_id, told, timeout_s))
+
+    def events(self, job_id: str | None = None, last_id: str = "", limit: int = 50) -> Iterator[Event]:
+        """What happens to a job, until it has ended; or on the whole farm, for as long as you listen.
+
+        Connections that break are made anew, and go on with what was not heard.
+
+        Args:
+            last_id: `id` of the last event that was heard before.   limit: jobs that the farm's stream tells of.
+        Raises:
+            Unavailable: nothing answered for five minutes.
+        """
+        if job_id is not None:
+            return listen(self.http, f"/jobs/{job_id}/events", {}, last_id)
+        return listen(self.http, "/events", {"limit": limit}, last_id)
 
     # --- what jobs need and make ---
 
-    def upload(self, path: Path, on_bytes: OnBytes = _ignore) -> UploadAnswer:
+    def upload(self, path: Path | str, on_bytes: OnBytes = no_bytes, *, progress: bool = False) -> UploadAnswer:
         """Hand in a file or a folder of pictures; bytes that the farm has are not sent again."""
-        return hand_in(self.http, path, on_bytes)
+        with byte_bar(progress, f"upload {Path(path).name}", on_bytes) as told:
+            return hand_in(self.http, Path(path), told)
 
     def download(
         self,
         job_id: str,
-        folder: Path,
+        folder: Path | str,
         *,
+        way: Way = Way(),
         only: Sequence[str] = (),
         sync: bool = False,
-        direct: bool = False,
-        on_bytes: OnBytes = _ignore,
+        progress: bool = False,
+        on_bytes: OnBytes = no_bytes,
     ) -> Downloaded:
         """Fetch what a job has made into `folder`; files that are there with the same content are left alone.
 
         Args:
             only: folders or files of the job (`frames`, `video.mp4`); all if empty.
-            direct: straight from the store, which this machine must be able to reach; else through the API.
-            sync: also of a job that has not ended: what there is now; call again for the rest.
+            sync: keep the folder up to date while the job runs, and return when it has ended.
+            way: what else there is to choose.
         Raises:
-            Conflict: the job has not ended, and `sync` is False.
+            Conflict: the job has not ended, and neither `sync` nor `way.partial` is set.
         """
-        return Downloader(self.http, on_bytes).fetch(job_id, folder, only=only, sync=sync, direct=direct)
+        with byte_bar(progress, "download", on_bytes) as told:
+            return Downloader(self.http, told, way).fetch(job_id, Path(folder), only=only, sync=sync)
 
     # --- the farm itself ---
 
-    def workers(self) -> list[WorkerAnswer]:
-        """Workers that are alive."""
-        return [WorkerAnswer.model_validate(item) for item in self._pages("/workers", {}, 10_000)]
+    def workers(self) -> WorkerList:
+        """Workers that are alive. A notebook shows a table."""
+        return WorkerList(self._do(self._ask.workers()))
+
+    def drain(self, worker: str, reason: str = "", grace_s: float | None = None) -> WorkerAnswer:
+        """Have a worker take nothing more, finish or hand back what it has, and end.
+
+        Args:
+            grace_s: seconds that it may take to finish; None: its own setting.
+        Raises:
+            NotFound: no such worker is alive.
+        """
+        return self._do(self._ask.drain(worker, reason, grace_s))
+
+    def undrain(self, worker: str) -> WorkerAnswer:
+        """Let a worker that was asked to end, and has not yet, go on. Raises NotFound."""
+        return self._do(self._ask.undrain(worker))
 
     def models(self, kind: str | None = None) -> list[ModelAnswer]:
         """Models by name, or those of one kind: `model`, `vae`, `lora`, `embedding`, `motion` ..."""
-        return [ModelAnswer.model_validate(item) for item in self._pages("/models", {"kind": kind}, 10_000)]
+        return self._do(self._ask.models(kind))
 
     def model(self, name: str) -> tuple[ModelAnswer, list[ModelFileAnswer]]:
         """A model by name or hash, and its files."""
-        return ModelAnswer.model_validate(self.http.get(f"/models/{name}")), model_files(self.http, name)
+        return self._do(self._ask.model(name))
 
     def verify_model(self, name: str) -> Iterator[ModelCheck]:
         """Have the farm read a model's files anew; each as it was found."""
         return verified(self.http, name)
 
-    def add_model(self, name: str, path: Path, on_bytes: OnBytes = _ignore, added: Added | None = None) -> ModelAnswer:
+    def add_model(self, name: str, path: Path, on_bytes: OnBytes = no_bytes, added: Added | None = None) -> ModelAnswer:
         """Add a model's folder or file under a name; files that the farm has are not sent again."""
         return add_model(self.http, name, path, added or Added(), on_bytes)
 
@@ -264,18 +286,3 @@ class Farm:
         """Whether the API and the servers behind it answer, and what it says of each."""
         status, said = self.http.health("/readyz")
         return status == httpx.codes.OK, said if isinstance(said, dict) else {}
-
-    def _pages(self, path: str, params: Mapping[str, Any], limit: int) -> Iterator[dict[str, Any]]:
-        cursor: str | None = None
-        while limit > 0:
-            page = self.http.get(path, {**params, "cursor": cursor, "limit": min(limit, 500)})
-            yield from page["items"]
-            limit -= len(page["items"])
-            cursor = page.get("next_cursor")
-            if not cursor:
-                return
-
-
-def _body(request: JobRequest | LikeRequest) -> dict[str, Any]:
-    # Only what was set: the rest is the type's own default, which the farm knows.
-    return request.model_dump(mode="json", exclude_unset=True)

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from farm.client.calls import Call, Question, T
 from farm.errors import Conflict, FarmError, NotFound, Rejected, TooLarge, Unavailable
 
 PREFIX = "/api/v1"
@@ -16,8 +17,7 @@ PATIENCE_S = 10.0
 """Seconds for which a call that may be repeated is repeated while the farm does not answer."""
 TIMEOUT_S = 60.0
 """Seconds without a byte after which a connection counts as lost. Long polls ask for less than that."""
-SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-"""Methods that may be sent twice; a POST only with an Idempotency-Key, or where it only looks."""
+TIMEOUT = httpx.Timeout(TIMEOUT_S, connect=5.0)
 _KINDS: dict[int, type[Rejected]] = {404: NotFound, 409: Conflict, 413: TooLarge}
 
 
@@ -57,11 +57,11 @@ class Http:
         self.url = url.rstrip("/")
         self._has_key = bool(api_key)
         self._patience_s = patience_s
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        timeout = httpx.Timeout(TIMEOUT_S, connect=5.0)
-        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, transport=transport)
+        self._client = httpx.Client(
+            base_url=self.url, headers=key_headers(api_key), timeout=TIMEOUT, transport=transport
+        )
         # Links to the store are signed: the API's key is not for it.
-        self._store = httpx.Client(timeout=timeout, transport=transport)
+        self._store = httpx.Client(timeout=TIMEOUT, transport=transport)
 
     def __enter__(self) -> Http:
         return self
@@ -74,47 +74,43 @@ class Http:
         self._client.close()
         self._store.close()
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - any JSON
-        """The JSON answer of a GET; parameters that are None are left out."""
-        return self.send("GET", path, params=params).json()
-
-    def post(
-        self,
-        path: str,
-        body: object,
-        *,
-        headers: Mapping[str, str] | None = None,
-        repeatable: bool = False,
-    ) -> Any:  # noqa: ANN401 - any JSON
-        """The JSON answer of a POST of a JSON body."""
-        return self.send("POST", path, json=body, headers=headers, repeatable=repeatable).json()
-
-    def patch(self, path: str, body: object) -> Any:  # noqa: ANN401 - any JSON
-        """The JSON answer of a PATCH of a JSON body, which may be repeated."""
-        return self.send("PATCH", path, json=body, repeatable=True).json()
-
-    def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        json: object = None,
-        headers: Mapping[str, str] | None = None,
-        repeatable: bool = False,
-    ) -> httpx.Response:
-        """One call, repeated while the farm is unavailable if that can do no harm.
+    def do(self, question: Question[T]) -> T:
+        """Carry out a question: each of its calls is repeated while the farm is unavailable, if that can do no harm.
 
         Raises:
             Rejected: a 4xx, with the detail of the problem document.
             Unavailable: a 5xx, or no answer.
+            Whatever the question itself raises.
         """
+        answer = None
+        while True:
+            try:
+                call = question.send(answer)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
+            answer = self.call(call)
+
+    def call(self, call: Call) -> Any:  # noqa: ANN401 - any JSON
+        """The answer of one call: JSON, None where it is empty, bytes where the call wants them."""
 
         def once() -> httpx.Response:
-            kept = {name: value for name, value in (params or {}).items() if value is not None}
-            return self._once(method, PREFIX + path, params=kept, json=json, headers=dict(headers or {}))
+            return self._once(
+                call.method, PREFIX + call.path, params=call.given(), json=call.json, headers=dict(call.headers)
+            )
 
-        return self._repeated(once) if repeatable or method in SAFE else once()
+        return read(call, self._repeated(once) if call.repeats else once())
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - any JSON
+        """The JSON answer of a GET; parameters that are None are left out."""
+        return self.call(Call("GET", path, params or {}))
+
+    def post(self, path: str, body: object, *, repeatable: bool = False) -> Any:  # noqa: ANN401 - any JSON
+        """The JSON answer of a POST of a JSON body."""
+        return self.call(Call("POST", path, json=body, repeatable=repeatable))
+
+    def put(self, path: str, body: object) -> Any:  # noqa: ANN401 - any JSON
+        """The JSON answer of a PUT of a JSON body."""
+        return self.call(Call("PUT", path, json=body))
 
     def upload(self, path: str, params: Mapping[str, str], body: Callable[[], Iterable[bytes]], size: int) -> Any:  # noqa: ANN401 - any JSON
         """The JSON answer of a POST of `size` raw bytes, streamed; begun anew where the connection breaks."""
@@ -156,6 +152,12 @@ class Http:
         response.close()
         raise self._problem(response)
 
+    def stream(self, path: str, headers: Mapping[str, str], params: Mapping[str, Any]) -> httpx.Response:
+        """Begin to read an answer of a GET that goes on; close it when done. Raises: as `do`; ask again yourself."""
+        return self._begun(
+            self._client, self._client.build_request("GET", PREFIX + path, headers=headers, params=params)
+        )
+
     def health(self, path: str) -> tuple[int, Any]:
         """Status and JSON of `/healthz` or `/readyz`, whatever the status is. Raises NotReached."""
         try:
@@ -183,15 +185,32 @@ class Http:
         raise self._problem(response)
 
     def _problem(self, response: httpx.Response) -> FarmError:
-        status = response.status_code
-        if status == 401:
-            return KeyRefused(self.url, self._has_key)
-        said = _json(response)
-        detail = said.get("detail") if isinstance(said, dict) else None
-        text = str(detail or f"{response.request.method} {response.request.url.path} was answered with {status}.")
-        if status >= 500 or status == 429:
-            return Unavailable(text)
-        return _KINDS.get(status, Rejected)(text)
+        return problem_of(response, self.url, self._has_key)
+
+
+def read(call: Call, response: httpx.Response) -> Any:  # noqa: ANN401 - any JSON
+    """What a call wants of its answer."""
+    if call.raw:
+        return response.content
+    return response.json() if response.content else None
+
+
+def key_headers(api_key: str | None) -> dict[str, str]:
+    """What every call carries."""
+    return {"Authorization": f"Bearer {api_key}"} if api_key else {}
+
+
+def problem_of(response: httpx.Response, url: str, has_key: bool) -> FarmError:
+    """The farm's word for an answer that is none."""
+    status = response.status_code
+    if status == 401:
+        return KeyRefused(url, has_key)
+    said = _json(response)
+    detail = said.get("detail") if isinstance(said, dict) else None
+    text = str(detail or f"{response.request.method} {response.request.url.path} was answered with {status}.")
+    if status >= 500 or status == 429:
+        return Unavailable(text)
+    return _KINDS.get(status, Rejected)(text)
 
 
 def _json(response: httpx.Response) -> Any:  # noqa: ANN401 - any JSON

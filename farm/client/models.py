@@ -9,8 +9,9 @@ from pathlib import Path
 from farm.adapters.model_folder import packed
 from farm.adapters.model_registry import Added
 from farm.client.answers import ModelAnswer, ModelCheck, ModelFileAnswer
+from farm.client.bars import OnBytes
 from farm.client.http import PREFIX, Http
-from farm.client.uploads import OnBytes, send_missing
+from farm.client.uploads import send_missing
 from farm.domain.model import KIND_NAMES
 from farm.errors import Rejected
 
@@ -29,8 +30,8 @@ def add_model(http: Http, name: str, path: Path, added: Added, on_bytes: OnBytes
             )
         files = {file.sha256: found.files[file.path] for file in found.manifest.files}
         send_missing(http, "/models", files, on_bytes, again=added.again)
-    answer = http.send("PUT", f"/models/{name}", json=found.manifest.model_dump(mode="json"))
-    return ModelAnswer.model_validate(answer.json())
+    answer = http.put(f"/models/{name}", found.manifest.model_dump(mode="json"))
+    return ModelAnswer.model_validate(answer)
 
 
 def model_files(http: Http, name: str) -> list[ModelFileAnswer]:

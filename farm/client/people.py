@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from farm.client.answers import Answer
+from farm.client.calls import Call
 from farm.client.http import Http
 from farm.domain.audit import AuditEntry
 from farm.domain.people import Quota, Role
@@ -90,11 +91,12 @@ class People:
             body["role"] = role.value
         if quota:
             body["quota"] = dict(quota)
-        return UserAnswer.model_validate(self._http.patch(f"/users/{_part(name)}", body))
+        call = Call("PATCH", f"/users/{_part(name)}", json=body, repeatable=True)
+        return UserAnswer.model_validate(self._http.call(call))
 
     def remove(self, name: str, reason: str = "") -> None:
         """Remove a user and revoke their keys. Raises NotFound, Conflict: nobody could administer the farm then."""
-        self._http.send("DELETE", f"/users/{_part(name)}", params={"reason": reason or None})
+        self._http.call(Call("DELETE", f"/users/{_part(name)}", {"reason": reason or None}))
 
     def keys(self, user: str = "") -> list[KeyAnswer]:
         """All keys, or one user's, also those that have ended."""
@@ -107,7 +109,7 @@ class People:
 
     def revoke_key(self, key_id: str, reason: str = "") -> KeyAnswer:
         """Have a key open nothing any more. Raises NotFound, Conflict: nobody could administer the farm then."""
-        answer = self._http.send("DELETE", f"/keys/{_part(key_id)}", params={"reason": reason or None})
+        answer = self._http.call(Call("DELETE", f"/keys/{_part(key_id)}", {"reason": reason or None}))
         return KeyAnswer.model_validate(answer.json())
 
     def audit(self, limit: int = 100, **which: str) -> Iterator[AuditEntry]:

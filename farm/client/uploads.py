@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 from farm.adapters.media_sequence import is_picture
 from farm.client.answers import UploadAnswer
+from farm.client.bars import OnBytes
 from farm.client.http import Http
 from farm.errors import NotFound, Rejected
 
-OnBytes = Callable[[int, int], None]
-"""Told of progress: bytes that the farm has, and bytes in all."""
-
 PIECE_BYTES = 1 << 20
 """Bytes that are read and sent at once."""
+PART_BYTES = 32 << 20
+"""Bytes of the parts in which a large file is sent: what a connection that breaks costs at the most."""
+PART_SENDERS = 3
+"""Parts sent at once: together they fill the line."""
 SENDERS = 8
 """Files sent at once: most of a small file's time is the way."""
 CHECK_AT_ONCE = 10_000
@@ -42,6 +45,11 @@ class Meter:
         self._sent = 0
         self._on_bytes = on_bytes
         self._lock = Lock()
+
+    def expect(self, count: int) -> None:
+        """So many more bytes are to come."""
+        with self._lock:
+            self.total += count
 
     def add(self, count: int) -> None:
         """Count bytes that the farm has now."""
@@ -104,12 +112,14 @@ def send_missing(http: Http, where: str, files: Mapping[str, Path], on_bytes: On
     return len(missing)
 
 
-def pieces(path: Path, meter: Meter) -> Iterator[bytes]:
-    """A file's bytes, counted as they go; taken back if they were not all taken."""
+def pieces(path: Path, meter: Meter, start: int = 0, size: int | None = None) -> Iterator[bytes]:
+    """A file's bytes, or `size` of them from byte `start` on, counted as they go; taken back if they were not all
+    taken."""
     sent = 0
     try:
         with path.open("rb") as file:
-            while piece := file.read(PIECE_BYTES):
+            file.seek(start)
+            while piece := file.read(PIECE_BYTES if size is None else min(PIECE_BYTES, size - sent)):
                 yield piece
                 sent += len(piece)
                 meter.add(len(piece))
@@ -129,10 +139,56 @@ def _collection(http: Http, name: str, pictures: Sequence[Path], on_bytes: OnByt
 
 
 def _whole(http: Http, path: Path, on_bytes: OnBytes) -> UploadAnswer:
+    parts = list(_parts(path))
     digest, meter = sha256_of(path), Meter(path.stat().st_size, on_bytes)
     known = http.post("/uploads/check", [{"sha256": digest}], repeatable=True)["known"]
     if digest in known:
         meter.add(meter.total)
         return UploadAnswer.model_validate(http.get(f"/uploads/{digest}"))
+    if len(parts) > 1:
+        return _in_parts(http, path, digest, parts, meter)
     params = {"name": path.name, "sha256": digest}
     return UploadAnswer.model_validate(http.upload("/uploads", params, lambda: pieces(path, meter), meter.total))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A run of a file's bytes."""
+
+    start: int
+    size: int
+    sha256: str
+
+
+def _parts(path: Path) -> Iterator[_Part]:
+    """A file's bytes in runs of `PART_BYTES`; none of an empty one."""
+    with path.open("rb") as file:
+        start = 0
+        while data := file.read(PART_BYTES):
+            yield _Part(start, len(data), hashlib.sha256(data).hexdigest())
+            start += len(data)
+
+
+def _in_parts(http: Http, path: Path, digest: str, parts: Sequence[_Part], meter: Meter) -> UploadAnswer:
+    """Send the parts that the farm lacks, and have it put the file together: what was sent before a break counts."""
+    asked = [{"sha256": part.sha256} for part in parts]
+    missing = set(http.post("/uploads/whole/check", asked, repeatable=True)["missing"])
+    meter.add(sum(part.size for part in parts if part.sha256 not in missing))
+    first: dict[str, _Part] = {}
+    for part in parts:
+        if part.sha256 in missing:
+            first.setdefault(part.sha256, part)
+    again = sum(part.size for part in parts if part.sha256 in missing) - sum(part.size for part in first.values())
+
+    def send(part: _Part) -> None:
+        where = f"/uploads/parts/{part.sha256}"
+        http.put_file(where, lambda: pieces(path, meter, part.start, part.size), part.size)
+
+    pool = ThreadPoolExecutor(PART_SENDERS, thread_name_prefix="upload")
+    try:
+        list(pool.map(send, first.values()))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    meter.add(again)
+    whole = {"name": path.name, "sha256": digest, "parts": [part.sha256 for part in parts]}
+    return UploadAnswer.model_validate(http.post("/uploads/whole", whole, repeatable=True))

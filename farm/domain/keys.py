@@ -35,6 +35,11 @@ def media_blob(sha256: str) -> str:
     return f"media/blobs/{sha256}"
 
 
+def upload_part(sha256: str) -> str:
+    """A part of a file that is being handed in."""
+    return f"parts/{sha256}"
+
+
 def frame(digest: str) -> str:
     """An ingested frame, by the digest of its pixels."""
     return f"frames/{digest}.png"
@@ -122,6 +127,11 @@ def masks(job_id: str, chunk: int) -> str:
 def attempts(job_id: str, name: str) -> str:
     """Attempts at a job's tasks, written down before the ledger forgets them."""
     return job(job_id, f"attempts/{name}")
+
+
+def task_log(job_id: str, task: str, name: str) -> str:
+    """What a worker said while it was at a task; without a name: where such objects of a task lie."""
+    return job(job_id, f"logs/{task}/{name}.json" if name else f"logs/{task}/")
 
 
 def segments(job_id: str) -> str:

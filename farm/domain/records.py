@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from farm.domain.state import JobState, TaskState
 
+DRAINED_CODE = 80
+"""Exit code of a worker that ended since a person asked it to: who keeps it alive does not start it again."""
+
 
 class Offer(NamedTuple):
     """A task that is ready, as it is carried by the queue: names only."""
@@ -173,6 +176,18 @@ class TaskStatus:
 
 
 @dataclass(frozen=True)
+class Drain:
+    """A person's wish that a worker takes nothing more and ends."""
+
+    actor: str = ""
+    reason: str = ""
+    since: float = 0.0
+    """Server time of the wish, seconds since 1970."""
+    grace_s: float | None = None
+    """Seconds that it may take to finish what it runs, from when it hears of it; None: its own setting."""
+
+
+@dataclass(frozen=True)
 class WorkerStatus:
     """A worker as it last described itself."""
 
@@ -186,6 +201,13 @@ class WorkerStatus:
     tasks: tuple[str, ...] = ()
     """`job/task` of its leases."""
     info: Mapping[str, object] = field(default_factory=dict)
+    drain: Drain | None = None
+    """Who asked it to end; None: nobody."""
+
+    @property
+    def leaves(self) -> bool:
+        """Whether it takes nothing more: a person, or its machine, has told it to end."""
+        return self.drain is not None or bool(self.info.get("draining"))
 
 
 @dataclass(frozen=True)

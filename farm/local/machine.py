@@ -17,6 +17,7 @@ from farm.adapters.daemon import free_port, is_free
 from farm.adapters.servers import EmbeddedRedis, EmbeddedS3
 from farm.client import Farm
 from farm.domain.people import Role, declared
+from farm.domain.records import DRAINED_CODE
 from farm.errors import FarmError, Rejected, Unavailable
 from farm.local.devices import worker_devices
 from farm.local.place import DEMO_MODEL, Place, locked, read_place
@@ -192,7 +193,8 @@ class OneMachine:
             "PYTHONUNBUFFERED": "1",
             **(more or {}),
         }
-        return Spec(name, [sys.executable, "-m", "farm.cli", *arguments], environment, self._log(name), grace_s)
+        command = [sys.executable, "-m", "farm.cli", *arguments]
+        return Spec(name, command, environment, self._log(name), grace_s, last_codes=(DRAINED_CODE,))
 
     def _log(self, name: str) -> Path:
         return self._data / "logs" / f"{name}.log"

@@ -37,6 +37,8 @@ class Spec:
     log: Path
     grace_s: float = 20.0
     """Seconds between SIGTERM and SIGKILL."""
+    last_codes: tuple[int, ...] = ()
+    """Exit codes with which it is not to be started again: somebody wanted it to end."""
 
 
 @dataclass
@@ -75,8 +77,12 @@ class Supervisor:
 
     def tend(self) -> None:
         """Look at every child once: note deaths, start again what is due."""
-        for child in self._children.values():
+        for child in list(self._children.values()):
             if child.process is not None and child.process.poll() is not None:
+                if child.process.returncode in child.spec.last_codes:
+                    log.info("child_ended", child=child.spec.name, code=child.process.returncode)
+                    del self._children[child.spec.name]
+                    continue
                 self._note_death(child, child.process)
             if child.process is None and self.clock() >= child.due:
                 self._spawn(child)

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from farm.domain import keys
 from farm.domain.state import JobState
-from farm.errors import Rejected
-from farm.ports import Blobs, JobStatus, Ledger, Queue, TaskFilter
+from farm.errors import NotFound, Rejected
+from farm.ports import Blobs, Drain, JobStatus, Ledger, Queue, TaskFilter, WorkerStatus
 from farm.service.documents import Documents, compact
 from farm.service.eat import Meant, counted, meal, to_reopen
 
@@ -85,6 +85,22 @@ class Decisions(ABC):
         count = self.ledger.unblock(job_id, worker, reason, actor)
         self.queue.send(self.ledger.ready(job_id))
         return count
+
+    def drain(self, worker: str, wish: Drain) -> WorkerStatus:
+        """Have a worker take nothing more, finish or hand back what it has, and end. Raises NotFound."""
+        self.ledger.drain(worker, wish)
+        return self._worker(worker)
+
+    def undrain(self, worker: str) -> WorkerStatus:
+        """Let a worker that was asked to end, and has not yet, go on. Raises NotFound."""
+        self.ledger.undrain(worker)
+        return self._worker(worker)
+
+    def _worker(self, name: str) -> WorkerStatus:
+        found = next((worker for worker in self.ledger.workers() if worker.id == name), None)
+        if found is None:
+            raise NotFound(f"Worker {name!r} has ended in this very moment. `farm workers` lists those that are alive.")
+        return found
 
     def adjust(
         self,

@@ -53,7 +53,7 @@ class Collected:
     """What was removed, or would be."""
 
     objects: dict[str, int] = field(default_factory=dict)
-    """By kind: `jobs`, `done`, `patches`, `ingest`, `frames`, `media`."""
+    """By kind: `jobs`, `done`, `patches`, `ingest`, `frames`, `media`, `parts`."""
     bytes: dict[str, int] = field(default_factory=dict)
     jobs: list[str] = field(default_factory=list)
     """Those that were removed."""
@@ -117,6 +117,7 @@ class _Collection:
         self._sweep("patches", "patches/", lambda entry: marks.holds(marks.keys, entry.name))
         self._pictures(marks)
         self._media(marks)
+        self._sweep("parts", "parts/", lambda _: False)
         return self._found
 
     def _remove_jobs(self) -> set[str]:

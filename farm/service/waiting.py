@@ -57,7 +57,14 @@ def why_waiting(job: Job, status: JobStatus, ledger: Ledger) -> str | None:
 
 def _nobody(job: Job, status: JobStatus, kind: str, queue: str, workers: Sequence[WorkerStatus]) -> str | None:
     """Why no worker takes tasks of a kind."""
-    serving = [worker for worker in workers if queue in worker.queues]
+    all_serving = [worker for worker in workers if queue in worker.queues]
+    serving = [worker for worker in all_serving if not worker.leaves]
+    if all_serving and not serving:
+        return (
+            f"All workers that serve the queue {queue}, where its {kind} tasks wait, are draining: "
+            f"{', '.join(sorted(worker.id for worker in all_serving))}. Start others with `farm worker`, or let one go "
+            f"on: farm worker undrain {all_serving[0].id}"
+        )
     if not serving:
         return (
             f"No worker that is alive serves the queue {queue}, where its {kind} tasks wait. Start one with "

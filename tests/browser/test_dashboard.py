@@ -164,6 +164,8 @@ def test_a_failed_chunk_tells_why_and_is_tried_again(visit: Visit, place: Place,
     card = page.locator('.task-card[data-state="failed"]').first
     expect(card.locator(".error").first).to_contain_text("models/blobs/")
     expect(card.locator(".attempt").first).to_contain_text("error")
+    card.get_by_role("button", name="Log").click()
+    expect(card.locator(".log").first).to_contain_text("attempt_ended")
 
     for name, data in blobs.items():
         place.farm.blobs.put(name, data)

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from farm.adapters.memory_moves import Change
 from farm.adapters.memory_rows import Row
 from farm.domain.state import TASK_NEXT, Outcome, TaskState
-from farm.ports import NewTask, Offer, TaskFilter, WorkerStatus
+from farm.ports import Drain, NewTask, Offer, TaskFilter, WorkerStatus
 from tests.contract.ledger_twins import CHUNKS, Details, Pair, TwinLedgers
 from tests.contract.ledger_world import CPU, GPU, TTL_S, WRAP, chunk_tasks, job_facts
 
@@ -191,6 +191,15 @@ class Histories(RuleBasedStateMachine):
     def beat(self, worker: str, queues: tuple[str, ...], draining: bool) -> None:
         status = WorkerStatus(worker, "host", 1, queues, "cpu", seen=0, info={"draining": draining})
         self.twins.both(lambda ledger: ledger.beat(status, 40.0))
+
+    @rule(worker=WORKERS, wish=st.sampled_from(["drain", "undrain", "undrain", "leave"]))
+    def drain(self, worker: str, wish: str) -> None:
+        if wish == "drain":
+            self.twins.ask(lambda ledger: ledger.drain(worker, Drain("ann", "why")))
+        elif wish == "undrain":
+            self.twins.ask(lambda ledger: ledger.undrain(worker))
+        else:
+            self.twins.both(lambda ledger: ledger.leave(worker))
 
     @invariant()
     def all_is_well(self) -> None:

@@ -12,6 +12,7 @@ const ORDER = ["failed", "soft-failed", "active", "queued", "depend", "eaten", "
 export function drawer(job, known, go) {
   let map = null;
   let what = null;
+  const logs = new Map(); // task -> what its workers said, of those that are open
   let before = null;
   const title = h("h2", { tabindex: -1 });
   const body = h("div", { class: "task-list" });
@@ -36,6 +37,19 @@ export function drawer(job, known, go) {
     }
   }
 
+  /** Open what the task's workers said, or close it. */
+  async function read(task) {
+    if (!logs.delete(task)) {
+      try {
+        logs.set(task, (await ask(`jobs/${job}/tasks/${task}/log`)).items);
+      } catch (error) {
+        body.prepend(problem(error));
+        return;
+      }
+    }
+    if (what) load();
+  }
+
   function draw(tasks) {
     const [chunk] = what;
     const [first, end] = map.range(chunk);
@@ -46,7 +60,7 @@ export function drawer(job, known, go) {
     const nothing = { d: "All of it ended well, and its tasks were put away.", q: "Its tasks come when the chunk enters the window." };
     fill(body, frames,
       failed.length ? h("p", {}, decide("retry", "Try again"), " ", known.actions.has("eat") ? decide("eat", "Keep the original pixels") : null) : null,
-      tasks.length ? tasks.map(card) : h("p", { class: "quiet" }, nothing[map.states[chunk]] ?? "It has no such task."));
+      tasks.length ? tasks.map((task) => card(task, logs.get(task.id), () => read(task.id))) : h("p", { class: "quiet" }, nothing[map.states[chunk]] ?? "It has no such task."));
     body.style.display = "grid";
     body.style.gap = "16px";
 
@@ -89,7 +103,8 @@ export function drawer(job, known, go) {
   };
 }
 
-function card(task) {
+/** `said` are the logs of its attempts, if they are open; `read` opens and closes them. */
+function card(task, said, read) {
   const share = task.steps ? task.step / task.steps : 0;
   return h("article", { class: "task-card", data: { task: task.id, state: task.state } },
     h("header", {}, h("span", {}, h("b", {}, task.kind), " ", h("code", { class: "quiet" }, task.id)), pill(task.state)),
@@ -98,7 +113,19 @@ function card(task) {
       task.steps ? `step ${task.step} of ${task.steps}` : ""].filter(Boolean).join(" · ")),
     task.error ? h("p", { class: "error" }, task.error) : null,
     task.cause ? h("p", { class: "quiet small" }, "Not run, since another failed: ", h("code", {}, task.cause)) : null,
-    task.history.length ? h("div", {}, task.history.map((attempt, number) => tried(attempt, number + 1, task.error))) : null);
+    task.history.length ? h("div", {}, task.history.map((attempt, number) => tried(attempt, number + 1, task.error))) : null,
+    task.history.length ? h("p", {}, h("button", { type: "button", class: "plain", "aria-expanded": String(Boolean(said)), onclick: read }, said ? "Hide log" : "Log")) : null,
+    said && !said.length ? h("p", { class: "quiet small" }, "No log was kept: no attempt ended badly, or its worker died.") : null,
+    (said ?? []).map(spoken));
+}
+
+/** What the worker of one attempt said. */
+function spoken(log) {
+  const lines = log.lines.map(({ timestamp, level, event, exception, ...more }) =>
+    [(timestamp ?? "").slice(11, 23), level, event, ...Object.entries(more).map(([name, value]) => `${name}=${value}`), exception ? `\n${exception}` : ""].join(" "));
+  const cut = log.left_out ? [`… ${log.left_out} lines before`] : [];
+  return h("div", {}, h("p", { class: "quiet small" }, `Attempt ${log.attempt} by ${log.worker}: ${log.outcome}`),
+    h("pre", { class: "log", tabindex: 0 }, [...cut, ...lines].join("\n")));
 }
 
 function tried(attempt, number, shown) {

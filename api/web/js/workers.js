@@ -1,7 +1,7 @@
 // Workers: what they are, what they do.
 
-import { ask, follow } from "./api.js";
-import { empty, fill, h, pill, problem, progress } from "./dom.js";
+import { ask, follow, post } from "./api.js";
+import { dialog, empty, fill, h, pill, problem, progress } from "./dom.js";
 import { count, duration } from "./format.js";
 
 const LOOK_MS = 1500;
@@ -22,7 +22,35 @@ export function workersPage(page, frame) {
     summary.hidden = !workers.length;
     if (loaded && !workers.length) {
       fill(list, empty("No workers are alive", "Start one on any machine that reaches Redis and the store: farm worker. On one machine, farm up starts some by itself."));
-    } else fill(list, workers.map((worker) => card(worker, steps)));
+    } else fill(list, workers.map((worker) => card(worker, steps, () => decide(worker))));
+  }
+
+  async function act(worker, verb, json) {
+    try {
+      const answer = await post(`workers/${encodeURIComponent(worker.id)}/${verb}`, json);
+      fill(said);
+      take(workers.map((one) => (one.id === answer.id ? { ...answer, blocked: one.blocked } : one)));
+    } catch (error) {
+      fill(said, problem(error));
+    }
+  }
+
+  /** A wish may be taken back at once; that a worker ends is asked for twice. */
+  function decide(worker) {
+    if (worker.drain) {
+      act(worker, "undrain");
+      return;
+    }
+    const reason = h("input", { id: "reason", maxlength: 500 });
+    const left = worker.tasks.length ? "It finishes what it runs, or hands it back when its time is over, takes nothing more, and ends." : "It takes nothing more, and ends.";
+    const asked = dialog(`Drain ${worker.id}?`, h("form", { onsubmit: (event) => {
+      event.preventDefault();
+      asked.close();
+      act(worker, "drain", { reason: reason.value });
+    } }, h("p", { class: "quiet" }, `${left} Nothing is lost; start it anew to have it back.`),
+    h("div", {}, h("label", { for: "reason" }, "Why (shown with the worker)"), reason),
+    h("div", { class: "tools" }, h("button", { type: "button", onclick: () => asked.close() }, "Back"),
+      h("button", { type: "submit", class: "danger" }, "Drain"))));
   }
 
   function take(found) {
@@ -59,9 +87,10 @@ export function workersPage(page, frame) {
 
 const figure = (number, text) => h("div", {}, h("b", { class: "number" }, count(number)), h("span", {}, text));
 
-function card(worker, steps) {
+/** `decide` is called where somebody wants it to end, or to stay. */
+function card(worker, steps, decide) {
   const { info } = worker;
-  const state = info.draining ? pill("paused", "draining") : worker.tasks.length ? pill("active", "at work") : pill("idle");
+  const state = worker.draining ? pill("paused", "draining") : worker.tasks.length ? pill("active", "at work") : pill("idle");
   return h("article", { class: "card worker", data: { worker: worker.id } },
     h("header", {}, h("div", {}, h("h2", {}, worker.id), h("p", { class: "quiet small" }, `${worker.host} · process ${worker.pid}`)), state),
     memory(info),
@@ -74,7 +103,17 @@ function card(worker, steps) {
       fact("Blocked for", (worker.blocked ?? []).join(", ") || null),
       fact("Speed", info.seconds_per_task ? `${duration(info.seconds_per_task)} per detail task` : null)),
     worker.tasks.length ? worker.tasks.map((name) => running(name, steps.get(name)))
-      : h("div", { class: "task quiet" }, "Waits for work."));
+      : h("div", { class: "task quiet" }, worker.draining ? "Ends now." : "Waits for work."),
+    leaving(worker, decide));
+}
+
+/** Who wants it to end; the button that asks for it, or takes it back. What its machine has told to end, ends. */
+function leaving(worker, decide) {
+  const { actor, reason } = worker.drain ?? {};
+  const told = worker.drain ? `Asked to end by ${actor || "somebody"}${reason ? `: ${reason}` : "."}` : "Its machine has told it to end.";
+  const able = worker.drain || !worker.draining;
+  return h("footer", { class: "row" }, h("span", { class: "quiet small" }, worker.draining ? told : ""),
+    able ? h("button", { type: "button", data: { action: worker.drain ? "undrain" : "drain" }, onclick: decide }, worker.drain ? "Keep it" : "Drain") : null);
 }
 
 function running(name, task) {

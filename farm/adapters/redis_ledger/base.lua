@@ -21,6 +21,7 @@ local LEASES = prefix .. 'leases' -- sorted set: `<job>/<task>` -> end of its le
 local DUE = prefix .. 'due' -- sorted set: `<job>/<task>` -> when its next attempt may begin
 local OFFERED = prefix .. 'offered' -- sorted set: ready `<job>/<task>` -> when it was last offered
 local WORKERS = prefix .. 'workers' -- sorted set: worker -> when it counts as gone
+local DRAINS = prefix .. 'drains' -- hash: worker -> the wish that it ends; those that are alive, or were a moment ago
 
 local LISTED = { queued = true, active = true }
 local CANCELING = { ['cancel-requested'] = true, canceled = true }
@@ -54,6 +55,14 @@ end
 -- this first may go on. So what was begun can be ended, and ending makes room.
 local function even_if_full()
   redis.call('DEL', prefix .. 'nothing')
+end
+
+-- A worker that is gone, off the list.
+local function take_off(worker)
+  redis.call('ZREM', WORKERS, worker)
+  redis.call('HDEL', prefix .. 'worker-info', worker)
+  redis.call('HDEL', prefix .. 'worker-seen', worker)
+  redis.call('HDEL', DRAINS, worker)
 end
 
 local function table_of(pairs_list)

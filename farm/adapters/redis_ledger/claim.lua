@@ -16,7 +16,8 @@ local function another(job, row, failed)
     crew = {}
     for _, name in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, '(' .. now, '+inf')) do
       local says = cjson.decode(redis.call('HGET', prefix .. 'worker-info', name))
-      crew[name] = not says.info.draining and says.queues or nil
+      local leaves = says.info.draining or redis.call('HEXISTS', DRAINS, name) == 1
+      crew[name] = not leaves and says.queues or nil
     end
     crew[worker] = nil
   end
@@ -150,6 +151,9 @@ end
 local again = given_before()
 if again then
   return again
+end
+if redis.call('HEXISTS', DRAINS, worker) == 1 then
+  return false
 end
 local job, task, least = choose()
 local asked = wished(least)

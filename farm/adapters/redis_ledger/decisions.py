@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from farm.adapters.ledger_rules import check_action, check_adjust, conflict, in_words, no_job
+from farm.adapters.ledger_rules import check_action, check_adjust, conflict, in_words, no_job, no_worker
 from farm.adapters.redis_ledger import forms
-from farm.ports import JobStatus, Offer, TaskFilter
+from farm.ports import Drain, JobStatus, Offer, TaskFilter
 
 
 class Decisions(ABC):
@@ -75,3 +75,17 @@ class Decisions(ABC):
         if self._run("adjust", job, *values, in_words("adjust", reason, actor)) is None:
             raise no_job(job)
         return self.status(job)
+
+    def drain(self, worker: str, wish: Drain) -> Drain:
+        """Have a worker be given nothing more. Raises NotFound."""
+        kept = forms.drain(self._run("drain", worker, forms.drain_form(wish)))
+        if kept is None:
+            raise no_worker(worker)
+        return kept
+
+    def undrain(self, worker: str) -> bool:
+        """Take that wish back; whether there was one. Raises NotFound."""
+        answer = self._run("drain", worker, "")
+        if answer is None:
+            raise no_worker(worker)
+        return bool(answer)

@@ -7,9 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from farm.adapters.ledger_rules import BARRIER, FAULTS_MAX, chunk_of, job_order
+from farm.adapters.ledger_rules import BARRIER, FAULTS_MAX, REASON_MAX, chunk_of, job_order
 from farm.domain.state import JobState, TaskState
-from farm.ports import Blocked, Ended, JobFacts, JobStatus, Lease, NewTask, Offer, TaskFilter, TaskStatus, WorkerStatus
+from farm.ports import (
+    Blocked,
+    Drain,
+    Ended,
+    JobFacts,
+    JobStatus,
+    Lease,
+    NewTask,
+    Offer,
+    TaskFilter,
+    TaskStatus,
+    WorkerStatus,
+)
 
 Json = Any
 """What a script answered, decoded. Lua has no empty list: it comes as {}."""
@@ -183,13 +195,26 @@ def _chunks(text: str) -> tuple[int, ...]:
 def worker_form(worker: WorkerStatus) -> str:
     """What a worker says of itself."""
     form = asdict(worker)
-    for known_here in ("seen", "tasks"):
+    for known_here in ("seen", "tasks", "drain"):
         del form[known_here]
     return json.dumps(form)
 
 
 def worker_status(answer: Sequence[str]) -> WorkerStatus:
-    """What is known of a worker: what it says, when it was seen, its leases."""
+    """What is known of a worker: what it says, when it was seen, the wish that it ends, its leases."""
     says = json.loads(answer[0])
     says["queues"] = tuple(says["queues"])
-    return WorkerStatus(**says, seen=int(answer[1]) / 1000, tasks=tuple(sorted(answer[2:])))
+    return WorkerStatus(**says, seen=int(answer[1]) / 1000, drain=drain(answer[2]), tasks=tuple(sorted(answer[3:])))
+
+
+def drain_form(wish: Drain) -> str:
+    """A wish without its time, which is the server's."""
+    return json.dumps({"actor": wish.actor, "reason": wish.reason[:REASON_MAX], "grace_s": wish.grace_s})
+
+
+def drain(text: str | None) -> Drain | None:
+    """A wish as it is kept; None for none."""
+    if not text:
+        return None
+    wish = json.loads(text)
+    return Drain(wish["actor"], wish["reason"], wish["since"] / 1000, wish["grace_s"])

@@ -22,6 +22,7 @@ from farm.adapters.redis_ledger.connection import ANSWER_S, Connection, whole_ms
 from farm.adapters.redis_ledger.decisions import Decisions
 from farm.domain.state import Outcome, TaskState
 from farm.ports import (
+    Drain,
     Ended,
     JobFacts,
     JobStatus,
@@ -246,9 +247,13 @@ class RedisLedger(Decisions):
         """Remove a job."""
         self._run("forget", job)
 
-    def beat(self, worker: WorkerStatus, ttl_s: float) -> None:
-        """A worker's sign of life."""
-        self._run("beat", worker.id, forms.worker_form(worker), milliseconds(ttl_s))
+    def beat(self, worker: WorkerStatus, ttl_s: float) -> Drain | None:
+        """A worker's sign of life; the wish that it ends, if there is one."""
+        return forms.drain(self._run("beat", worker.id, forms.worker_form(worker), milliseconds(ttl_s)))
+
+    def leave(self, worker: str) -> None:
+        """Take a worker off the list."""
+        self._run("leave", worker)
 
     def workers(self) -> tuple[WorkerStatus, ...]:
         """Those alive, by id, with their leases."""

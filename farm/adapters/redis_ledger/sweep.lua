@@ -49,9 +49,7 @@ end)
 
 local gone = redis.call('ZRANGEBYSCORE', WORKERS, '-inf', now, 'LIMIT', 0, SWEEP_LIMIT)
 for _, worker in ipairs(gone) do
-  redis.call('ZREM', WORKERS, worker)
-  redis.call('HDEL', prefix .. 'worker-info', worker)
-  redis.call('HDEL', prefix .. 'worker-seen', worker)
+  take_off(worker)
 end
 
 local jobs = redis.call('ZRANGE', OPEN, 0, SWEEP_LIMIT - 1)

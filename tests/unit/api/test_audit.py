@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from api.roles import READING
 from farm.adapters.memory_blobs import MemoryBlobs
 from farm.errors import Unavailable
+from farm.ports import WorkerStatus
 from tests.unit.api.conftest import KEY, World
 from tests.unit.api.routes_of import routes_of
 
@@ -24,6 +25,8 @@ RECORDED = {
     "DELETE /jobs/{job_id}": "job.delete",
     "POST /jobs:recover": "farm.recover",
     "PUT /models/{name}": "model.add",
+    "POST /workers/{worker_id:path}/drain": "worker.drain",
+    "POST /workers/{worker_id:path}/undrain": "worker.undrain",
     "POST /users": "user.add",
     "PATCH /users/{name}": "user.set",
     "DELETE /users/{name}": "user.remove",
@@ -35,6 +38,9 @@ NOT_RECORDED = {
     "POST /uploads": "bytes by their content: nobody sees them before a job names them",
     "POST /uploads/collections": "as uploads",
     "PUT /uploads/blobs/{sha256}": "as uploads",
+    "PUT /uploads/parts/{sha256}": "as uploads",
+    "POST /uploads/whole": "as uploads",
+    "POST /uploads/whole/check": "a question",
     "PUT /models/blobs/{sha256}": "as uploads: the model's name is what is recorded",
     "POST /uploads/check": "a question",
     "POST /models/check": "a question",
@@ -83,7 +89,7 @@ def test_every_route_that_changes_something_is_recorded_or_says_why_not(world: W
 
 
 def test_each_change_is_recorded_with_actor_role_address_and_reason(
-    root: TestClient, client: TestClient, request_of: Make
+    root: TestClient, client: TestClient, world: World, request_of: Make
 ) -> None:
     job = client.post("/api/v1/jobs", json=request_of()).json()["id"]
     path = f"/api/v1/jobs/{job}"
@@ -93,6 +99,9 @@ def test_each_change_is_recorded_with_actor_role_address_and_reason(
     root.post(f"{path}/actions", json={"action": "cancel", "reason": "why"})
     client.delete(f"{path}?reason=why")
     root.post("/api/v1/jobs:recover?reason=why")
+    world.ledger.beat(WorkerStatus("w1", "host", 1, ("cpu",), "cpu", seen=0), 3600)
+    root.post("/api/v1/workers/w1/drain", json={"reason": "why"})
+    root.post("/api/v1/workers/w1/undrain?reason=why")
     root.post("/api/v1/users", json={"name": "bob", "reason": "why"})
     root.patch("/api/v1/users/bob", json={"role": "viewer", "reason": "why"})
     key = root.post("/api/v1/keys", json={"user": "bob", "reason": "why"}).json()["id"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.outputs import known_chunks, token
+from api.outputs import SETTLED_S, Told, known, still_so, token
 from farm.adapters.pictures import decode
 from farm.domain import keys
 from farm.domain.plan import Crop, DetailTask, Plan, PlannedFrame
@@ -178,10 +178,39 @@ def test_a_file_that_is_not_there_is_told(client: TestClient, job: str) -> None:
 
 @pytest.mark.parametrize("chunks", [set(), {0}, {0, 1, 2}, {1, 2}, {0, 1, 4, 7}])
 def test_a_mark_tells_the_chunks_it_was_made_of(chunks: set[int]) -> None:
-    assert known_chunks(token(chunks), 10) == chunks
+    for told in (Told(frozenset(chunks)), Told(frozenset(chunks), "2026-01-02T030405.000006+0000-retry.json")):
+        assert known(token(told), 10) == told
 
 
-@pytest.mark.parametrize("mark", ["x", "-1", "11", "1..2", "999999999"])
+@pytest.mark.parametrize("mark", ["x", "-1", "11", "1..2", "999999999", "1@", "1@a/b", "@x"])
 def test_a_mark_of_another_job_is_refused(mark: str) -> None:
     with pytest.raises(Rejected, match="none of this job's marks"):
-        known_chunks(mark, 10)
+        known(mark, 10)
+
+
+def test_chunks_that_were_made_again_are_told_again(client: TestClient, world: World, job: str) -> None:
+    first = client.get(f"/api/v1/jobs/{job}/outputs").json()
+    told = {frame["position"] for frame in first["frames"]}
+    assert told == {*range(16), *range(32, 40)}
+    assert client.get(f"/api/v1/jobs/{job}/outputs", params={"since": first["since"]}).json()["frames"] == []
+    name = keys.decision(job, "2026-01-02T030405.000006+0000", "retry")
+    world.blobs.put(name, json.dumps({"reopened": [2]}).encode())
+    again = client.get(f"/api/v1/jobs/{job}/outputs", params={"since": first["since"]}).json()
+    assert {frame["position"] for frame in again["frames"]} == set(range(32, 40))
+    assert client.get(f"/api/v1/jobs/{job}/outputs", params={"since": again["since"]}).json()["frames"] == []
+
+
+def test_a_decision_that_may_not_be_carried_out_yet_is_looked_at_again(world: World) -> None:
+    name = "2026-01-02T030405.000006+0000-retry.json"
+    world.blobs.put(keys.job("job", f"decisions/{name}"), b'{"reopened": [1]}')
+    taken, told = 1767323045.0, Told(frozenset({0, 1, 2}))
+    assert still_so("job", told, world.blobs, taken + 1) == Told(frozenset({0, 2}))
+    assert still_so("job", told, world.blobs, taken + SETTLED_S + 1) == Told(frozenset({0, 2}), name)
+    assert still_so("job", Told(told.chunks, name), world.blobs, taken + 1) == Told(told.chunks, name)
+
+
+def test_other_decisions_are_passed_over(world: World) -> None:
+    for name in ("2026-01-02T030405.000006+0000-pause.json", "2026-01-02T030406.000006+0000-adjust.json"):
+        world.blobs.put(keys.job("job", f"decisions/{name}"), b"not even JSON")
+    told = Told(frozenset({0, 1}))
+    assert still_so("job", told, world.blobs, 2e9) == told._replace(decision=name)

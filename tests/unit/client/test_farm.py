@@ -11,7 +11,7 @@ import pytest
 
 from farm.client import Farm
 from farm.client.answers import JobAnswer
-from farm.client.download import _inside
+from farm.client.download import Way, _inside
 from farm.client.http import KeyRefused, NotReached
 from farm.domain.job import JobRequest
 from farm.domain.state import JobState
@@ -89,7 +89,7 @@ def test_a_running_job_is_downloaded_only_if_asked_so(client: Farm, clip: Path, 
     job = client.submit(request(client, clip, mask))
     with pytest.raises(Conflict, match="--sync"):
         client.download(job.id, tmp_path / "out")
-    assert client.download(job.id, tmp_path / "out", sync=True).fetched == 0
+    assert client.download(job.id, tmp_path / "out", way=Way(partial=True)).fetched == 0
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "", "C:x/y", "a\\..\\b"])
@@ -155,8 +155,8 @@ def test_a_job_that_does_not_end_in_time_is_not_waited_for(client: Farm, clip: P
 
 
 def test_tasks_and_frames_are_listed(client: Farm, done: JobAnswer) -> None:
-    assert [frame["number"] for frame in client.frames(done.id)] == [8, 9, 10, 11, 12]
-    assert client.frame(done.id, 10)["state"] == "completed"
+    assert [frame.number for frame in client.frames(done.id)] == [8, 9, 10, 11, 12]
+    assert client.frame(done.id, 10).state == "completed"
     assert client.tasks(done.id, states=["failed"]) == []
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,18 @@ def test_a_child_that_dies_is_started_again_after_a_pause_that_grows(tmp_path: P
         assert not supervisor.pids()
         now[0] += 0.2
         supervisor.tend()
+    supervisor.stop()
+
+
+def test_a_child_that_somebody_wanted_to_end_is_left_so(tmp_path: Path) -> None:
+    now = [100.0]
+    supervisor = Supervisor(clock=lambda: now[0])
+    supervisor.start(replace(spec(tmp_path, "raise SystemExit(80)"), last_codes=(80,)))
+    eventually(lambda: not supervisor.pids())
+    for _ in range(2):
+        supervisor.tend()
+        now[0] += 60
+    assert not supervisor.pids()
     supervisor.stop()
 
 

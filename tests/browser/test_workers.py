@@ -1,0 +1,34 @@
+"""The page of workers: asking one to end, and thinking better of it."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from farm.ports import WorkerStatus
+from tests.browser.conftest import WAIT_MS, Place, Visit
+
+expect.set_options(timeout=WAIT_MS)
+
+
+def test_a_worker_is_drained_after_a_question_and_may_be_kept(visit: Visit, place: Place) -> None:
+    ledger = place.farm.ledger
+    ledger.beat(WorkerStatus("gpu 7/a", "host", 1, ("gpu.24",), "cuda:0", seen=0, tasks=()), 600)
+    try:
+        page = visit.page
+        visit.open("/workers")
+        card = page.locator('[data-worker="gpu 7/a"]')
+        card.get_by_role("button", name="Drain").click()
+        page.get_by_role("button", name="Back").click()
+        expect(card.locator(".pill")).to_have_text("idle")
+        card.get_by_role("button", name="Drain").click()
+        page.get_by_label("Why").fill("a new driver")
+        page.locator("dialog").get_by_role("button", name="Drain").click()
+        expect(card.locator(".pill")).to_have_text("draining")
+        expect(card).to_contain_text("Asked to end by local: a new driver")
+        kept = next(worker.drain for worker in ledger.workers() if worker.id == "gpu 7/a")
+        assert kept is not None
+        assert kept.reason == "a new driver"
+        card.get_by_role("button", name="Keep it").click()
+        expect(card.locator(".pill")).to_have_text("idle")
+    finally:
+        ledger.leave("gpu 7/a")
