@@ -11,9 +11,11 @@ from api.auth import Keys, authenticate, check_binding
 from api.context import Context
 from api.digests import digests
 from api.guard import Guard
+from api.hub import Hub
 from api.routes import (
     actions,
     chunks,
+    events,
     feed,
     forecast,
     frames,
@@ -66,6 +68,7 @@ _ROUTERS = (
     models,
     samplers,
     workers,
+    events,
     feed,
     session,
 )
@@ -100,6 +103,7 @@ def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | 
     )
     app.state.keys = keys
     app.state.feed = feed.Feed(farm)
+    app.state.hub = Hub(farm.ledger)
     for module in _ROUTERS:
         app.include_router(module.router, prefix=ROOT, dependencies=[Depends(authenticate)])
     app.include_router(session.entrance, prefix=ROOT)

@@ -76,6 +76,8 @@ JOB_LEVEL = frozenset({"ingest", "scan", "segments", "wrap"})
 
 _JOB_ID = re.compile(r"[^\s/|{}]+")
 _TASK_ID = re.compile(r"[^\s/]+")
+_LAST_LETTER = re.compile(rb"[\xc0-\xff][\x80-\xbf]*\Z")
+"""A character of several bytes, whole or not, at the end of a text."""
 _CHUNK = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
@@ -164,7 +166,7 @@ def short(text: str) -> str:
     data = text.encode()
     if len(data) <= EVENT_ERROR_MAX:
         return text
-    return data[:EVENT_ERROR_MAX].rstrip(bytes(range(128, 256))).decode()
+    return _LAST_LETTER.sub(b"", data[:EVENT_ERROR_MAX]).decode()
 
 
 def in_words(action: str, reason: str, actor: str) -> str:

@@ -32,8 +32,6 @@ class MemoryLog:
         with self._news:
             same = now <= self._last[0]
             self._last = (self._last[0], self._last[1] + 1) if same else (now, 0)
-            if self._floor == (0, 0):
-                self._floor = (self._last[0] - 1, 0)
             told = {name: value for name, value in data.items() if value not in ("", None)}
             self._events.append(Event(_text(self._last), now / 1000, kind, job, told))
             self._news.notify_all()

@@ -88,7 +88,7 @@ local function short(text)
   if #text <= 300 then
     return text
   end
-  return (string.gsub(string.sub(text, 1, 300), '[\128-\255]+$', ''))
+  return (string.gsub(string.sub(text, 1, 300), '[\192-\255][\128-\191]*$', ''))
 end
 
 local opened = {}
