@@ -14,6 +14,7 @@ from api.guard import Guard
 from api.hub import Hub
 from api.routes import (
     actions,
+    approval,
     chunks,
     events,
     feed,
@@ -59,6 +60,7 @@ _ROUTERS = (
     forecast,
     jobs,
     actions,
+    approval,
     tasks,
     trace,
     frames,

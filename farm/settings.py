@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from farm.errors import Rejected
+from farm.notice_settings import NoticeSettings
 
 GIB = 1 << 30
 """Bytes."""
@@ -35,7 +36,7 @@ class BadSettings(Rejected):
         super().__init__(f"The environment has unusable settings. {faults}. Correct or unset these variables.")
 
 
-class Settings(BaseSettings):
+class Settings(NoticeSettings):
     """The environment, frozen. Every field `x` is the variable `FARM_X`; an empty variable counts as not set."""
 
     model_config = SettingsConfigDict(

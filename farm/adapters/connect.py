@@ -34,7 +34,7 @@ def connect(settings: Settings, patience_s: float = 0.0) -> Connected:
     """
     redis_url = settings.require_redis_url()
     blobs = open_store(settings.store_uri(), settings)
-    ledger = RedisLedger(redis_url, patience_s=patience_s)
+    ledger = RedisLedger(redis_url, patience_s=patience_s, events_kept=settings.events_kept)
     queue = CeleryQueue(make_app(redis_url), ledger.alive)
     farm = Farm(
         blobs,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from farm.cli.approve import approve, reject
 from farm.cli.context import LONG_PATIENCE_S, client, resolved
 from farm.cli.decide import JobId, Reason, act, eat, limit, priority, unblock
 from farm.cli.faults import TIMED_OUT
@@ -138,7 +139,7 @@ def retry(
     act(job_id, "retry", reason, as_json, {name: value for name, value in which.items() if value not in ([], "", None)})
 
 
-for command in (eat, unblock, priority, limit):
+for command in (approve, reject, eat, unblock, priority, limit):
     app.command()(command)
 
 

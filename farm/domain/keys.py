@@ -89,6 +89,21 @@ def job_doc(job_id: str) -> str:
     return job(job_id, "job.json")
 
 
+def webhook_target(job_id: str) -> str:
+    """Address and secret of a job's webhook; not in the job's folder, whose files may be downloaded."""
+    return f"secrets/webhooks/{job_id}.json"
+
+
+def waiting_notice(delivery: str) -> str:
+    """A notice on its way."""
+    return f"notices/waiting/{delivery}.json"
+
+
+def notices(job_id: str) -> str:
+    """Notices of a job that were sent or given up; of the farm itself for ""."""
+    return job(job_id, "notices.json") if job_id else "notices/farm.json"
+
+
 def outputs_only(job_id: str) -> str:
     """Says that a job keeps its outputs and nothing that they were made of."""
     return job(job_id, "outputs-only.json")
