@@ -158,7 +158,7 @@ class Settings(NoticeSettings):
     """Seconds that a worker which was told to end may take to finish its tasks; then it hands them back, at no cost of
     theirs. Below the time after which its keeper kills it (TimeoutStopSec, stop_grace_period)."""
 
-    user_weights: Annotated[dict[str, float], NoDecode] = {}
+    user_weights: Annotated[dict[str, float], NoDecode] = Field(default={})
     """Shares of users beside 1 of all others, with commas: `ann=2,batch=0.5`. Users are the names of API keys."""
 
     # --- limits ---

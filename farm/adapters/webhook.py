@@ -53,7 +53,7 @@ def post(url: str, headers: dict[str, str], body: bytes, allowed: Sequence[Netwo
     try:
         with (
             httpcore.ConnectionPool(network_backend=backend) as pool,
-            pool.stream("POST", url, headers=headers, content=body, extensions=limits) as answer,
+            pool.stream("POST", url, headers=list(headers.items()), content=body, extensions=limits) as answer,
         ):
             if not 200 <= answer.status < 300:
                 _refuse(answer)

@@ -94,9 +94,14 @@ def webhook_target(job_id: str) -> str:
     return f"secrets/webhooks/{job_id}.json"
 
 
-def waiting_notice(delivery: str) -> str:
+def waiting_notices(job_id: str | None = None) -> str:
+    """Where notices on their way lie: of a job, of no job for "", or all of them."""
+    return "notices/waiting/" if job_id is None else f"notices/waiting/{job_id or '~farm'}/"
+
+
+def waiting_notice(job_id: str, delivery: str) -> str:
     """A notice on its way."""
-    return f"notices/waiting/{delivery}.json"
+    return f"{waiting_notices(job_id)}{delivery}.json"
 
 
 def notices(job_id: str) -> str:
