@@ -11,6 +11,7 @@ from farm.cli.approve import approve, reject
 from farm.cli.context import LONG_PATIENCE_S, client, resolved
 from farm.cli.decide import JobId, Reason, act, eat, limit, priority, unblock
 from farm.cli.faults import TIMED_OUT
+from farm.cli.notices import notices as told
 from farm.cli.plan import EPILOG as PLAN_EPILOG
 from farm.cli.plan import plan
 from farm.cli.show import AsJson, facts, notes, out, size, span, state, table, write_json
@@ -24,6 +25,7 @@ app = typer.Typer(help="Submit, watch, stop and fetch jobs.", no_args_is_help=Tr
 app.command("submit", epilog=EPILOG)(submit)
 app.command("plan", epilog=PLAN_EPILOG)(plan)
 app.command("trace")(trace)
+app.command("notices")(told)
 
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most.")]
 Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait at the most; then the exit code is 3.")]

@@ -64,6 +64,8 @@ class Outside:
     """What installed packages add."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """User -> share of the farm beside 1 of others."""
+    check_notices: Callable[[JobRequest], tuple[str, ...]] = lambda _: ()
+    """What to warn of in the notices that a job asks for; raises Rejected."""
 
 
 class Farm(Decisions):
@@ -110,7 +112,8 @@ class Farm(Decisions):
             engine=self._engine,
             whole_clip_frames=self._bounds.whole_clip_frames,
         )
-        return checked(job)
+        warnings = self._outside.check_notices(request)
+        return checked(job.model_copy(update={"warnings": (*job.warnings, *warnings)}))
 
     def submit(self, request: JobRequest | LikeRequest, user: str = "", idempotency_key: str = "") -> JobStatus:
         """Accept a job. Costs the same for any length of clip.
