@@ -19,8 +19,8 @@ MAIL_KINDS = ("job.completed", "job.failed", "approval.wanted")
 """What mails are sent for."""
 OWN = "notice."
 """Begins the kinds of events that tell of notices: nobody is told of these, or there would be no end."""
-TRIES = 12
-"""Attempts at a notice; with the waits between them some nine hours."""
+TRIES = 15
+"""Attempts at a notice; with the waits between them some fourteen hours."""
 FIRST_WAIT_S = 5.0
 """Seconds before the second attempt; doubled for each one after it."""
 LONGEST_WAIT_S = 4 * 3600.0
