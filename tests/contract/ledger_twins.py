@@ -170,7 +170,8 @@ class TwinLedgers:
     def listen(self) -> None:
         """Both tell the same of what happened since the last time."""
         told = []
-        for ledger, after in zip((self.memory, self.real), self.heard, strict=True):
+        ledgers: tuple[Ledger, ...] = (self.memory, self.real)
+        for ledger, after in zip(ledgers, self.heard, strict=True):
             page = ledger.events(after, 10_000)
             assert page.knows(after or page.floor)
             told.append(page)
