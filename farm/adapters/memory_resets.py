@@ -133,7 +133,9 @@ class Reset(Change):
         job = self.job
         for row in [row for row in job.rows.values() if row.new.final]:
             self.remove(row)
-        if job.over or job.state is JobState.AWAITING_APPROVAL:
+        if job.over:
             # Not swept for longest, since it was not open: the next sweep looks at it first.
-            job.state, job.ended, job.swept = JobState.ACTIVE, 0, 0
+            job.swept = 0
+        if job.over or job.state is JobState.AWAITING_APPROVAL:
+            job.state, job.ended = JobState.ACTIVE, 0
             self.share_from_here(line)
