@@ -5,77 +5,24 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import pytest
 
 from farm.adapters.memory_blobs import MemoryBlobs
 from farm.adapters.memory_ledger import MemoryLedger
-from farm.adapters.pictures import encode_png
 from farm.domain import keys
-from farm.domain.notices import TRIES, Delivery
-from farm.service.documents import compact
-from farm.service.notices import noted, waiting
-from farm.settings import Settings
-from tests.unit.service.test_farm import World
-from tests.unit.workers.receivers import Hook, Post, hook_server, mail_server
+from farm.domain.notices import TRIES
+from farm.service.notices import noted
+from tests.unit.workers.notice_office import Office
+from tests.unit.workers.receivers import Hook, hook_server
 from workers import notifier
-from workers.notifier import Notifier
 
 SECRET = "a secret of the pipeline"
-
-
-@dataclass
-class Turned:
-    """A clock in the test's hand."""
-
-    now: float = 1_900_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Office:
-    """A farm in memory with a notifier."""
-
-    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - values of any field
-        self.world, self.clock = World(), Turned()
-        self.settings = Settings.read(
-            public_url="https://farm.example", **{"webhook_networks": "127.0.0.0/8"} | settings
-        )
-        self.notifier = self.new("w1")
-
-    def new(self, worker: str) -> Notifier:
-        """A notifier of another process."""
-        return Notifier(worker, self.world.farm, self.settings, 1.0, self.clock)
-
-    def turn(self, after_s: float = 0.0) -> None:
-        """One turn, so many seconds later."""
-        self.clock.now += after_s
-        self.notifier.turn()
-
-    def done(self, **request: Any) -> str:  # noqa: ANN401 - values of any field
-        """A job that has completed."""
-        job = self.world.submit(**request)
-        self.world.run()
-        return job
-
-    def waiting(self) -> list[Delivery]:
-        """Notices on their way."""
-        return list(waiting(self.world.blobs))
 
 
 @pytest.fixture
 def hook() -> Iterator[Hook]:
     with hook_server() as found:
-        yield found
-
-
-@pytest.fixture
-def post() -> Iterator[Post]:
-    with mail_server() as found:
         yield found
 
 
@@ -276,77 +223,3 @@ def test_a_redirect_is_not_followed(hook: Hook) -> None:
     office.turn()
     assert len(hook.received) == 1
     assert "redirects are not followed" in office.waiting()[0].attempts[0].error
-
-
-# --- mails ---
-
-
-def mailing(post: Post) -> Office:
-    """A farm that sends mails."""
-    return Office(smtp_url=post.url, mail_from="farm@example.org")
-
-
-def test_a_mail_tells_that_a_job_has_ended_with_link_and_picture(post: Post) -> None:
-    office = mailing(post)
-    job = office.world.submit(notify=["ann@example.org", "bob@example.org"], name="shot 010")
-    office.world.run()
-    picture = [{"object": "final.png", "variation": 0}]
-    office.world.blobs.put(keys.chunk(job, 0), compact({"core_frames": 16, "frames": picture}))
-    office.world.blobs.put("final.png", encode_png(np.zeros((720, 1280, 3), np.uint8)))
-    office.turn()
-    assert {mail["To"] for mail in post.mails} == {"ann@example.org", "bob@example.org"}
-    mail = post.mails[0]
-    assert mail["From"] == "farm@example.org"
-    assert mail["Subject"] == "shot 010 has completed"
-    plain = mail.get_body(("plain",))
-    assert plain is not None
-    assert f"https://farm.example/jobs/{job}" in plain.get_content()
-    assert [part.get_content_type() for part in mail.walk() if part.get_filename()] == ["image/jpeg"]
-    assert noted(job, office.world.blobs).sent == 2
-
-
-@pytest.mark.parametrize(("user", "count"), [("ann@example.org", 1), ("ann", 0)])
-def test_a_submitter_whose_name_is_an_address_is_told(post: Post, user: str, count: int) -> None:
-    office = mailing(post)
-    office.world.farm.submit(office.world.request(), user)
-    office.world.run()
-    office.turn()
-    assert [mail["To"] for mail in post.mails] == [user] * count
-
-
-def test_a_mail_asks_for_approval(post: Post) -> None:
-    office = mailing(post)
-    job = office.done(notify=["ann@example.org"], approve_every=3)
-    office.turn()
-    (mail,) = post.mails
-    plain = mail.get_body(("plain",))
-    assert plain is not None
-    assert "waits for your approval" in mail["Subject"]
-    assert f"farm job approve {job}" in plain.get_content()
-
-
-def test_a_name_with_line_breaks_makes_no_headers(post: Post) -> None:
-    office = mailing(post)
-    office.done(notify=["ann@example.org"], name="shot\r\nBcc: eve@example.org")
-    office.turn()
-    (mail,) = post.mails
-    assert mail["Bcc"] is None
-    assert mail["Subject"] == "shot Bcc: eve@example.org has completed"
-
-
-@pytest.mark.parametrize(("said", "again"), [("550 no such user", False), ("451 try again later", True)])
-def test_a_mail_that_is_refused_for_now_is_sent_again(post: Post, said: str, again: bool) -> None:
-    office = mailing(post)
-    post.refused = said
-    office.done(notify=["ann@example.org"])
-    office.turn()
-    post.refused = ""
-    office.turn(100)
-    assert len(post.mails) == again
-
-
-def test_without_a_mail_server_nothing_waits() -> None:
-    office = Office()
-    office.done(notify=["ann@example.org"])
-    office.turn()
-    assert office.waiting() == []
