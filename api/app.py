@@ -11,16 +11,20 @@ from api.auth import authenticate, by_address
 from api.context import Context
 from api.digests import digests
 from api.guard import Guard
+from api.hub import Hub
 from api.listening import Listening
 from api.routes import (
     actions,
+    approval,
     audit,
     chunks,
+    events,
     feed,
     forecast,
     frames,
     jobs,
     models,
+    notices,
     outputs,
     pages,
     parts,
@@ -64,6 +68,8 @@ _ROUTERS = (
     forecast,
     jobs,
     actions,
+    approval,
+    notices,
     tasks,
     task_logs,
     trace,
@@ -74,6 +80,7 @@ _ROUTERS = (
     models,
     samplers,
     workers,
+    events,
     feed,
     session,
     people,
@@ -92,7 +99,7 @@ def create_app(
 
     Args:
         foresee: what tells what a job would do; None: `POST /jobs/plan` is not answered.
-            counters: where requests are counted; None: in this process alone.
+        counters: where requests are counted; None: in this process alone.
     Raises:
         Rejected: it would listen on a network without API keys.
     """
@@ -115,6 +122,7 @@ def create_app(
     )
     gate.install(app, farm, blobs, settings, counters)
     app.state.feed = feed.Feed(farm)
+    app.state.hub = Hub(farm.ledger)
     for module in _ROUTERS:
         app.include_router(module.router, prefix=ROOT, dependencies=[Depends(authenticate)])
     app.include_router(metrics, dependencies=[Depends(authenticate)])

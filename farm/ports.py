@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import NamedTuple, Protocol
 
+from farm.domain.events import Event, EventPage
 from farm.domain.records import (
     Blocked,
     Drain,
@@ -28,6 +29,8 @@ __all__ = [
     "Drain",
     "Ended",
     "Entry",
+    "Event",
+    "EventPage",
     "JobFacts",
     "JobStatus",
     "Lease",
@@ -92,8 +95,9 @@ class Blobs(Protocol):
 class Ledger(Protocol):
     """What is done, who does what: every change is atomic. All of it can be rebuilt from the store."""
 
-    def create(self, facts: JobFacts, done_chunks: Sequence[tuple[int, int]] = ()) -> bool:
-        """Open a job (state queued). `done_chunks` are (chunk, frames) that ended well before. False: it exists."""
+    def create(self, facts: JobFacts, done_chunks: Sequence[tuple[int, int]] = (), *, recovered: bool = False) -> bool:
+        """Open a job (state queued). `done_chunks` are (chunk, frames) that ended well before. False: it exists.
+        `recovered`: it is not new, only this ledger has lost it."""
 
     def extend(self, job: str, tasks: Sequence[NewTask], opened: int) -> tuple[Offer, ...]:
         """Add tasks (those that exist, or whose chunk is done, are left alone), raise `chunks_opened` to `opened`;
@@ -137,7 +141,7 @@ class Ledger(Protocol):
         then ever more rarely. Bounded work: what is left is found by the next sweep."""
 
     def act(self, job: str, action: str, reason: str, actor: str) -> JobStatus:
-        """`pause`, `resume`, `cancel`. Raises NotFound, Conflict."""
+        """`pause`, `resume`, `cancel`, `approve`. Raises NotFound, Conflict."""
 
     def retry(self, job: str, which: TaskFilter, reason: str, actor: str) -> tuple[int, tuple[Offer, ...]]:
         """Reset failed and canceled tasks and what failed with them; reopens an ended job. Tasks reset, ready ones."""
@@ -209,6 +213,19 @@ class Ledger(Protocol):
 
     def forget(self, job: str) -> None:
         """Remove a job from the ledger (not from the store)."""
+
+    def events(self, after: str = "", limit: int = 500, wait_s: float = 0.0) -> EventPage:
+        """What happened after the event with this id ("": all that is kept), oldest first. Every verb tells in the same
+        moment what it changes. If there is nothing yet, it is waited for, some seconds at the most. Raises Rejected."""
+
+    def announce(self, kind: str, job: str, data: Mapping[str, object]) -> str:
+        """Write an event that is no verb's; its id."""
+
+    def bookmark(self, name: str) -> str:
+        """How far somebody has read, as last kept under a name; "" if nothing was."""
+
+    def keep_bookmark(self, name: str, value: str) -> None:
+        """Keep it."""
 
     def ping(self) -> None:
         """Raises Unavailable with what to check."""

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from farm.domain.allowances import Allowances
 from farm.errors import Rejected
+from farm.notice_settings import NoticeSettings
 
 GIB = 1 << 30
 """Bytes."""
@@ -37,7 +38,7 @@ class BadSettings(Rejected):
         super().__init__(f"The environment has unusable settings. {faults}. Correct or unset these variables.")
 
 
-class Settings(Allowances, BaseSettings):
+class Settings(Allowances, NoticeSettings):
     """The environment, frozen. Every field `x` is the variable `FARM_X`; an empty variable counts as not set."""
 
     model_config = SettingsConfigDict(
@@ -171,7 +172,7 @@ class Settings(Allowances, BaseSettings):
     task_logs: Literal["failed", "all", "none"] = "failed"
     """Attempts whose last log lines a worker keeps in the store, below their job: at most 200 lines and 64 KiB each."""
 
-    user_weights: Annotated[dict[str, float], NoDecode] = {}
+    user_weights: Annotated[dict[str, float], NoDecode] = Field(default={})
     """Shares of users beside 1 of all others, with commas: `ann=2,batch=0.5`. Users are the names of API keys."""
 
     # --- limits ---

@@ -29,6 +29,7 @@ from workers.gpu.engine import engine_of
 from workers.heartbeat import Pace
 from workers.leaving import Leaving
 from workers.loops import Loop
+from workers.notifier import Notifier
 from workers.runner import Runner
 from workers.sweeper import Sweeper
 from workers.tasks import register
@@ -84,6 +85,7 @@ class WorkerProcess:
         self._device = ""
         self._leaving = Leaving(self.runner, settings.grace_s, lambda: self._end_now("told_to_end"))
         self._alive = Loop("alive", self._beat, settings.heartbeat_s, at_once=True)
+        self._notifier = Notifier(self.name, connected.farm, settings, max(0.2, settings.sweep_s))
         self._sweeper = Sweeper(self.name, connected.farm, settings.sweep_s, offer_after_s=10 * settings.sweep_s)
 
     def run(self) -> None:
@@ -107,6 +109,7 @@ class WorkerProcess:
         self._alive.start()
         if CPU in self.queues:
             self._sweeper.start()
+            self._notifier.start()
         log.info("worker_started", worker=self.name, queues=self.queues, device=self._device or CPU)
         self.runner.look()
         try:
@@ -115,6 +118,7 @@ class WorkerProcess:
             self._leaving.over()
             self._alive.stop()
             self._sweeper.stop()
+            self._notifier.stop()
             self.runner.heartbeat.stop()
         if self._leaving.drained:
             self._leave()

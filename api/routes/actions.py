@@ -1,4 +1,4 @@
-"""What people decide about a job: cancel, pause, resume, retry, eat, unblock, recover, priority."""
+"""What people decide about a job: cancel, pause, resume, approve, retry, eat, unblock, recover, priority."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Which(Asked):
 class Action(Asked):
     """A decision about a job."""
 
-    action: Literal["cancel", "pause", "resume", "retry", "eat", "unblock", "recover"]
-    """`retry` tries failed and canceled tasks again, makes again what was eaten, and reopens an ended job; finished
-    tasks are left alone. `eat` gives up what failed: the frames keep the input's pixels there, a frame that cannot be
-    read is left out. `unblock` gives tasks of the job to workers again that failed too many. `recover` rebuilds the
-    job's place in Redis from the store."""
+    action: Literal["cancel", "pause", "resume", "approve", "retry", "eat", "unblock", "recover"]
+    """`approve` lets a job go on whose first chunks were looked at. `retry` tries failed and canceled tasks again,
+    makes again what was eaten, and reopens an ended job; finished tasks are left alone. `eat` gives up what failed: the
+    frames keep the input's pixels there, a frame that cannot be read is left out. `unblock` gives tasks of the job to
+    workers again that failed too many. `recover` rebuilds the job's place in Redis from the store."""
     reason: Annotated[str, Field(max_length=500)] = ""
     """Kept with the job, for those who wonder later."""
     filter: Which = Which()
@@ -77,7 +77,7 @@ class Recovered(Answer):
 @router.post("/jobs/{job_id}/actions")
 @needs(Role.ARTIST, own_job=True)
 def act(job_id: JobId, action: Action, tools: Tools, user: User, record: Record) -> Done:
-    """Cancel, pause, resume, retry, eat, unblock or recover a job. Finished frames are never removed."""
+    """Cancel, pause, resume, approve, retry, eat, unblock or recover a job. Finished frames are never removed."""
     details = action.model_dump(mode="json", exclude_defaults=True, exclude={"action", "reason"})
     with record.change(f"job.{action.action}", job=job_id, reason=action.reason, **details):
         return _act(job_id, action, tools.farm, user)

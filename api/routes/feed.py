@@ -1,4 +1,5 @@
-"""The list of jobs and of workers as a stream, for pages that stay open."""
+"""The list of jobs and of workers as they stand, as a stream for pages that stay open; what happens is told by
+`/events`."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ QUIET_S = 15.0
 LastEventId = Annotated[str, Header(max_length=100, description="Sent by browsers that were cut off.")]
 
 
-@router.get("/events", response_class=StreamingResponse)
-async def events(
+@router.get("/feed", response_class=StreamingResponse)
+async def feed(
     tools: Tools,
     request: Request,
     limit: Annotated[int, Query(ge=1, le=200, description="How many of the newest jobs.")] = 50,

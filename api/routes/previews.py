@@ -14,6 +14,7 @@ from api.routes.jobs import JobId
 from farm.adapters.pictures import decode_rgb
 from farm.adapters.stills import preview
 from farm.errors import NotFound
+from farm.service.approval import first_chunks
 
 router = APIRouter(tags=["frames"], responses=RESPONSES)
 
@@ -53,7 +54,8 @@ def last_rendered(job_id: JobId, tools: Tools, request: Request, width: Width = 
     """The last frame of the newest chunk that is finished, scaled down."""
     status = tools.farm.status(job_id)
     first = max(0, status.chunks_opened - LOOK_BACK)
-    states = tools.farm.ledger.chunk_states(job_id, range(first, status.chunks_opened))
+    looked_at = first_chunks(tools.farm.document(job_id)) if status.trial else ()
+    states = tools.farm.ledger.chunk_states(job_id, [*range(first, status.chunks_opened), *looked_at])
     done = [index for index, state in states.items() if state == "done"]
     frames = [one for one in _record(tools, job_id, max(done)) if one["variation"] == 0] if done else []
     if not frames:

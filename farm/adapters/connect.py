@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from farm.adapters.celery_queue import CeleryQueue, make_app
 from farm.adapters.clock import system_clock
 from farm.adapters.media import admit_prefix, limits_of
+from farm.adapters.notice_check import check_notices
 from farm.adapters.plugins import installed
 from farm.adapters.redis_ledger import RedisLedger
 from farm.adapters.stores import open_store
@@ -34,7 +35,7 @@ def connect(settings: Settings, patience_s: float = 0.0) -> Connected:
     """
     redis_url = settings.require_redis_url()
     blobs = open_store(settings.store_uri(), settings)
-    ledger = RedisLedger(redis_url, patience_s=patience_s)
+    ledger = RedisLedger(redis_url, patience_s=patience_s, events_kept=settings.events_kept)
     queue = CeleryQueue(make_app(redis_url), ledger.alive)
     farm = Farm(
         blobs,
@@ -44,7 +45,10 @@ def connect(settings: Settings, patience_s: float = 0.0) -> Connected:
         engine=ENGINE_VERSIONS[settings.engine],
         bounds=Bounds(settings.window_chunks, settings.whole_clip_frames),
         outside=Outside(
-            lambda uri: admit_prefix(uri, blobs, limits_of(settings), settings), installed(), settings.user_weights
+            lambda uri: admit_prefix(uri, blobs, limits_of(settings), settings),
+            installed(),
+            settings.user_weights,
+            lambda request: check_notices(request, settings),
         ),
     )
     return Connected(farm, blobs, ledger, queue)

@@ -41,6 +41,18 @@ sent again by the next sweep, but not for ever."""
 EATEN = "eaten"
 """Output of a task that was eaten."""
 
+EVENTS_KEPT = 50_000
+"""Events that are kept at the most, unless a farm sets another number; a job of 20,000 frames has some 20,000."""
+
+EVENTS_KEPT_S = 7 * 24 * 3600
+"""Seconds for which they are kept at the most."""
+
+EVENT_ERROR_MAX = 300
+"""Bytes of an error that an event tells; the whole of it is told by the task."""
+
+AWAITED = "the first chunks wait for approval"
+"""Activity of a job that awaits approval."""
+
 PRIORITY_MAX = 100
 """Priorities are 0 .. 100."""
 
@@ -54,6 +66,7 @@ IN_WORDS = {
     "pause": "paused",
     "resume": "resumed",
     "cancel": CANCEL_ASKED,
+    "approve": "approved",
     "retry": "retried",
     "eat": "eaten",
     "unblock": "workers unblocked",
@@ -66,6 +79,8 @@ JOB_LEVEL = frozenset({"ingest", "scan", "segments", "wrap"})
 
 _JOB_ID = re.compile(r"[^\s/|{}]+")
 _TASK_ID = re.compile(r"[^\s/]+")
+_LAST_LETTER = re.compile(rb"[\xc0-\xff][\x80-\xbf]*\Z")
+"""A character of several bytes, whole or not, at the end of a text."""
 _CHUNK = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
@@ -132,8 +147,8 @@ def check_outcome(outcome: Outcome) -> None:
 
 def check_action(action: str) -> None:
     """Raises Rejected for an action that a job does not have."""
-    if action not in ("pause", "resume", "cancel"):
-        raise Rejected(f"{action!r} is nothing that a job can do. Use pause, resume or cancel.")
+    if action not in ("pause", "resume", "cancel", "approve"):
+        raise Rejected(f"{action!r} is nothing that a job can do. Use pause, resume, cancel or approve.")
 
 
 def conflict(job: str, action: str, state: str) -> Conflict:
@@ -142,7 +157,19 @@ def conflict(job: str, action: str, state: str) -> Conflict:
         return Conflict(f"Job {job} is being canceled; {action} must wait until it is. Try again in a few seconds.")
     if action == "cancel":
         return Conflict(f"Job {job} is {state}; there is nothing left to cancel.")
+    if state == "awaiting-approval":
+        return Conflict(f"Job {job} awaits approval and cannot {action}. Use `approve` to let it go on, or `cancel`.")
+    if action == "approve":
+        return Conflict(f"Job {job} is {state}; there is nothing left to approve.")
     return Conflict(f"Job {job} is {state} and cannot {action}. Use `retry` to open an ended job again.")
+
+
+def short(text: str) -> str:
+    """As much of a text as an event tells, cut between characters."""
+    data = text.encode()
+    if len(data) <= EVENT_ERROR_MAX:
+        return text
+    return _LAST_LETTER.sub(b"", data[:EVENT_ERROR_MAX]).decode()
 
 
 def in_words(action: str, reason: str, actor: str) -> str:

@@ -14,7 +14,7 @@ _LIVE = frozenset(TaskState) - TASK_ENDED - {TaskState.ACTIVE}
 
 
 def act(job: MemoryJob, action: str, words: str, line: Sequence[MemoryJob], now: int) -> None:
-    """Pause, resume or cancel; what is so already is left as it is. Raises Conflict."""
+    """Pause, resume, cancel or approve; what is so already is left as it is. Raises Conflict."""
     check_action(action)
     change = Change(job, now)
     if action == "pause" and job.state in LISTED:
@@ -22,7 +22,14 @@ def act(job: MemoryJob, action: str, words: str, line: Sequence[MemoryJob], now:
     elif action == "resume" and job.state is JobState.PAUSED:
         job.state = JobState.ACTIVE if job.started else JobState.QUEUED
         change.share_from_here(line)
-    elif action == "cancel" and job.state in (*LISTED, JobState.PAUSED):
+    elif action == "approve" and job.state in (*LISTED, *_STOPPED):
+        if not job.trial:
+            return
+        job.trial = 0
+        if job.state is JobState.AWAITING_APPROVAL:
+            job.state = JobState.ACTIVE if job.started else JobState.QUEUED
+            change.share_from_here(line)
+    elif action == "cancel" and job.state in (*LISTED, *_STOPPED):
         job.state = JobState.CANCEL_REQUESTED
         for row in [row for row in job.rows.values() if row.state in _LIVE]:
             change.end(row, TaskState.CANCELED)
@@ -31,11 +38,15 @@ def act(job: MemoryJob, action: str, words: str, line: Sequence[MemoryJob], now:
     else:
         raise conflict(job.facts.id, action, job.state)
     job.activity = words
+    change.tell(_TOLD[action], {"activity": words})
     change.settle()
     job.revision += 1
 
 
-_ALREADY = {
+_STOPPED = frozenset({JobState.PAUSED, JobState.AWAITING_APPROVAL})
+_TOLD = {"pause": "job.paused", "resume": "job.resumed", "cancel": "job.canceling", "approve": "approval.given"}
+_ALREADY: dict[str, frozenset[JobState]] = {
+    "approve": frozenset(),
     "pause": frozenset({JobState.PAUSED}),
     "resume": LISTED,
     "cancel": frozenset({JobState.CANCEL_REQUESTED, JobState.CANCELED}),
@@ -58,6 +69,7 @@ def retry(
     change.open_again(line)
     count = bad_finals + _tasks_in(change.reset(roots))
     job.activity = words
+    change.tell("job.retried", {"tasks": count, "activity": words})
     change.settle()
     job.revision += 1
     return count, tuple(change.offers)
@@ -106,6 +118,7 @@ def reopen(
         job.eaten.discard(chunk)
         job.reopened.add(chunk)
     job.activity = words
+    change.tell("job.reopened", {"activity": words})
     change.settle()
     job.revision += 1
 
@@ -126,7 +139,7 @@ def _uncount(job: MemoryJob, chunk: int, frames: int, before: int) -> None:
         job.chunk_frames[chunk + 1] = job.chunk_frames.get(chunk + 1, 0) + rest
 
 
-def unblock(job: MemoryJob, worker: str, words: str) -> int:
+def unblock(job: MemoryJob, worker: str, words: str, now: int) -> int:
     """Forget what a worker has failed, or all of them."""
     meant = [at for at in job.faults if worker in ("", at[1])]
     removed = sum(job.barred(*at) for at in meant)
@@ -134,14 +147,16 @@ def unblock(job: MemoryJob, worker: str, words: str) -> int:
         del job.faults[at]
     if removed:
         job.activity = words
+        job.tell(now, "worker.unblocked", {"worker": worker, "activity": words})
     job.revision += 1
     return removed
 
 
 def adjust(
-    job: MemoryJob, priority: int | None, max_workers: int | None, words: str, line: Sequence[MemoryJob]
+    job: MemoryJob, values: tuple[int | None, int | None], words: str, line: Sequence[MemoryJob], now: int
 ) -> None:
-    """Change what is not None."""
+    """Change priority and workers at the most, where they are not None."""
+    priority, max_workers = values
     before = job.facts
     job.facts = replace(
         before,
@@ -152,6 +167,8 @@ def adjust(
         least = Change(job, 0).least_share(line)
         job.vtime = job.vtime if least is None else least
     job.activity = words
+    told = {"priority": job.facts.priority, "max_workers": job.facts.max_workers}
+    job.tell(now, "job.adjusted", {**told, "activity": words})
     job.revision += 1
 
 

@@ -1,11 +1,9 @@
 """A ledger in memory: the twin that tests use, held to the one on Redis by tests/contract/test_ledger*.py."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from farm.adapters.ledger_rules import (
     ERROR_MAX,
-    OFFER_AGAIN_MAX,
-    SWEEP_LIMIT,
     check_adjust,
     check_job,
     check_outcome,
@@ -18,7 +16,7 @@ from farm.adapters.memory_decisions import Eat, act, adjust, eat, reopen, retry,
 from farm.adapters.memory_moves import Change
 from farm.adapters.memory_resets import Reset
 from farm.adapters.memory_rows import CANCELING, LISTED, MemoryJob, Row
-from farm.adapters.memory_views import MemoryViews
+from farm.adapters.memory_sweep import MemorySweep
 from farm.domain.state import JobState, Outcome, TaskState
 from farm.ports import (
     Ended,
@@ -27,14 +25,13 @@ from farm.ports import (
     Lease,
     NewTask,
     Offer,
-    Swept,
     TaskFilter,
 )
 
 _REFUSED = Ended(accepted=False)
 
 
-class MemoryLedger(MemoryViews):
+class MemoryLedger(MemorySweep):
     """The `Ledger` of one process, safe for threads; it goes when the process goes."""
 
     def _held(self, lease: Lease) -> tuple[MemoryJob, Row] | None:
@@ -48,7 +45,7 @@ class MemoryLedger(MemoryViews):
     def _line(self) -> list[MemoryJob]:
         return [job for job in self._jobs.values() if job.state in LISTED]
 
-    def create(self, facts: JobFacts, done_chunks: Sequence[tuple[int, int]] = ()) -> bool:
+    def create(self, facts: JobFacts, done_chunks: Sequence[tuple[int, int]] = (), *, recovered: bool = False) -> bool:
         """Open a job. False: it exists."""
         check_job(facts, done_chunks)
         with self._lock:
@@ -60,7 +57,12 @@ class MemoryLedger(MemoryViews):
             job.chunk_frames = dict(done_chunks)
             job.frames_done = sum(job.chunk_frames.values())
             job.count_contiguous()
-            Change(job, self._now()).share_from_here(self._line())
+            job.tell = lambda now, kind, data: self._log.tell(now, kind, facts.id, data)
+            job.trial = facts.trial
+            change = Change(job, self._now())
+            change.share_from_here(self._line())
+            change.tell("job.recovered" if recovered else "job.submitted", {"name": facts.name, "user": facts.user})
+            change.hold()
             return True
 
     def extend(self, job: str, tasks: Sequence[NewTask], opened: int) -> tuple[Offer, ...]:
@@ -95,9 +97,11 @@ class MemoryLedger(MemoryViews):
             row.front, row.step, row.steps = False, 0, 0
             job.workers[worker] += 1
             job.revision += 1
+            job.tell_of(row, now, "task.started")
             if job.state is JobState.QUEUED:
                 job.state, job.activity = JobState.ACTIVE, "started"
                 job.started = job.started or now
+                job.tell(now, "job.started", {})
             return row.lease(job.facts.id, amended=row.new.chunk in job.eaten)
 
     def renew(self, leases: Sequence[Lease], ttl_s: float) -> tuple[str, ...]:
@@ -138,8 +142,12 @@ class MemoryLedger(MemoryViews):
             job, row = held
             change = Change(job, self._now())
             change.let_go(row, Outcome.OK, "", milliseconds(seconds))
+            job.tell_of(row, change.now, "task.finished", {"seconds": milliseconds(seconds) / 1000})
             row.output = output
             job.frames_done += frames
+            if frames:
+                counted = {"chunk": row.new.chunk, "frames": frames, "frames_done": job.frames_done}
+                change.tell("frames.finished", counted)
             if frames and row.new.chunk >= 0:
                 job.chunk_frames[row.new.chunk] = job.chunk_frames.get(row.new.chunk, 0) + frames
             # The new tasks first: what they feed must still be waiting for this one.
@@ -181,58 +189,8 @@ class MemoryLedger(MemoryViews):
             change.fall_short(row, outcome, error, retry_in, parts)
             return _closed(change, row)
 
-    def sweep(self, offer_after_s: float) -> Swept:
-        """Look after what nobody looks after; at most SWEEP_LIMIT of each kind."""
-        with self._lock:
-            now = self._now()
-            changes = {name: Reset(job, now) for name, job in self._jobs.items()}
-            expired = self._rows(TaskState.ACTIVE, lambda row: row.expires, now)
-            for job, row in expired:
-                change = changes[job.facts.id]
-                error = f"the lease of {row.worker} ran out"
-                # Charged for as long as the worker is known to have been at it: not for the wait, or others would come
-                # first then.
-                change.let_go(row, Outcome.LOST, error, max(0, row.expires - row.ttl - row.started))
-                change.fall_short(row, Outcome.LOST, error, None)
-                change.settle()
-            due = self._rows(TaskState.SOFT_FAILED, lambda row: row.due, now)
-            for job, row in due:
-                changes[job.facts.id].back(row)
-            for name in {job.facts.id for job, _ in (*expired, *due)}:
-                self._jobs[name].revision += 1
-            offers = [offer for change in changes.values() for offer in change.offers]
-            offers += self._offer_again(now, milliseconds(offer_after_s))
-            for name in [name for name, (_, until) in self._workers.items() if until <= now]:
-                self.leave(name)
-            names = tuple(f"{job.facts.id}/{row.new.id}" for job, row in expired)
-            return Swept(tuple(offers), names, self._to_advance(now))
-
-    def _rows(self, state: TaskState, when: Callable[[Row], int], until: int) -> list[tuple[MemoryJob, Row]]:
-        """Rows in a state, those whose time has come, in the order of their times."""
-        found = [(job, row) for job in self._jobs.values() for row in job.rows.values() if row.state is state]
-        found = [item for item in found if when(item[1]) <= until]
-        found.sort(key=lambda item: (when(item[1]), f"{item[0].facts.id}/{item[1].new.id}"))
-        return found[:SWEEP_LIMIT]
-
-    def _offer_again(self, now: int, after: int) -> list[Offer]:
-        offers = []
-        for job, row in self._rows(TaskState.QUEUED, lambda row: row.offered, now - after):
-            row.offered = now
-            if job.state in LISTED:
-                row.offered += after * (min(2**row.offers, OFFER_AGAIN_MAX) - 1)
-                row.offers += 1
-                offers.append(row.offer(job.facts.id))
-        return offers
-
-    def _to_advance(self, now: int) -> tuple[str, ...]:
-        """Open jobs, those first that were not looked at for longest."""
-        jobs = sorted((job for job in self._jobs.values() if not job.over), key=lambda job: (job.swept, job.facts.id))
-        for job in jobs[:SWEEP_LIMIT]:
-            job.swept = now
-        return tuple(job.facts.id for job in jobs[:SWEEP_LIMIT])
-
     def act(self, job: str, action: str, reason: str, actor: str) -> JobStatus:
-        """Pause, resume or cancel. Raises NotFound, Conflict."""
+        """Pause, resume, cancel or approve. Raises NotFound, Conflict."""
         with self._lock:
             act(self._job(job), action, in_words(action, reason, actor), self._line(), self._now())
             return self._job(job).status()
@@ -258,13 +216,14 @@ class MemoryLedger(MemoryViews):
     def unblock(self, job: str, worker: str, reason: str, actor: str) -> int:
         """Forget what a worker ("": any) has failed. Raises NotFound."""
         with self._lock:
-            return unblock(self._job(job), worker, in_words("unblock", reason, actor))
+            return unblock(self._job(job), worker, in_words("unblock", reason, actor), self._now())
 
     def adjust(self, job: str, priority: int | None, max_workers: int | None, reason: str, actor: str) -> JobStatus:
         """Change what is not None. Raises NotFound, Rejected."""
         check_adjust(priority, max_workers)
         with self._lock:
-            adjust(self._job(job), priority, max_workers, in_words("adjust", reason, actor), self._line())
+            words = in_words("adjust", reason, actor)
+            adjust(self._job(job), (priority, max_workers), words, self._line(), self._now())
             return self._job(job).status()
 
     def drop(self, job: str, chunks: Sequence[int], tasks: Sequence[str] = ()) -> None:

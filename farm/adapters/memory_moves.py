@@ -4,9 +4,9 @@ The twin of `redis_ledger/moves.lua`, rule by rule and in the same order; the co
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from farm.adapters.ledger_rules import CANCEL_ASKED, EATEN, HISTORY_MAX, chunk_of
+from farm.adapters.ledger_rules import AWAITED, CANCEL_ASKED, EATEN, HISTORY_MAX, chunk_of, short
 from farm.adapters.memory_rows import BAD, CANCELING, GOOD, LISTED, MemoryJob, Row
 from farm.domain.state import JobState, Outcome, TaskState
 from farm.ports import NewTask, Offer
@@ -23,6 +23,11 @@ class Change:
         self.job_ended = False
         self._ended: deque[Row] = deque()
         self._final_ended = False
+        self._known_to_be_over = False
+
+    def tell(self, kind: str, data: Mapping[str, object] | None = None) -> None:
+        """Write an event of the job."""
+        self.job.tell(self.now, kind, data or {})
 
     @property
     def canceling(self) -> bool:
@@ -65,6 +70,7 @@ class Change:
             self._end_chunk(row.new.chunk, state)
         if state is TaskState.FAILED and not row.cause:
             self.job.activity = f"{row.new.id} failed: {row.error}"
+            self.job.tell_of(row, self.now, "task.failed", {"error": short(error)})
         if row.new.final and state is not TaskState.CANCELED:
             self._final_ended = True
         self.tell_of(row)
@@ -79,8 +85,10 @@ class Change:
             job.done.add(chunk)
             job.count_contiguous()
             job.activity = f"chunk {chunk} done"
+            self.tell("chunk.done", {"chunk": chunk, "chunks_done": len(job.done)})
         elif state is TaskState.FAILED and chunk not in job.done:
             job.failed.add(chunk)
+            self.tell("chunk.failed", {"chunk": chunk, "chunks_failed": len(job.failed)})
         self.chunk_ended = self.chunk_ended or state is not TaskState.CANCELED
 
     def settle(self) -> None:
@@ -94,6 +102,14 @@ class Change:
         elif self._final_ended and not self.job.over and not self.canceling:
             failed = self.job.failed or self.job.counts[TaskState.FAILED]
             self._end_job(JobState.FAILED if failed else JobState.COMPLETED)
+        self.hold()
+
+    def hold(self) -> None:
+        """The chunks that somebody wants to see first have all ended: the others wait for a word."""
+        job = self.job
+        if job.trial and len(job.done) + len(job.failed) >= job.trial and job.state in LISTED:
+            job.state, job.activity = JobState.AWAITING_APPROVAL, AWAITED
+            self.tell("approval.wanted", {"chunks_done": len(job.done), "chunks_failed": len(job.failed)})
 
     def dependents(self, row: Row) -> list[tuple[Row, bool]]:
         """Who waits for a task, and whether its bad end is theirs too."""
@@ -117,6 +133,8 @@ class Change:
         asked = self.job.activity.startswith(CANCEL_ASKED)
         self.job.activity = state.value + (self.job.activity[len(CANCEL_ASKED) :] if asked else "")
         self.job_ended = True
+        counted = {"frames_done": self.job.frames_done, "chunks_failed": len(self.job.failed)}
+        self.tell(f"job.{state.value}", {**counted, "recovered": self._known_to_be_over or None})
 
     def add(self, tasks: Sequence[NewTask]) -> int:
         """Add those that are not there yet, and count them: first all rows, then who waits for whom, then what is
@@ -127,6 +145,7 @@ class Change:
         for row in new:
             if row.new.output:
                 row.output = row.new.output
+                self._known_to_be_over = row.new.final
                 self.end(row, TaskState.EATEN if row.output == EATEN else TaskState.COMPLETED)
             elif row.state is TaskState.DEPEND:
                 self.look(row)

@@ -6,7 +6,7 @@ The twin of the second half of `redis_ledger/attempts.lua` and of `redis_ledger/
 from collections import deque
 from collections.abc import Collection, Sequence
 
-from farm.adapters.ledger_rules import LOSSES_MAX, uses_up
+from farm.adapters.ledger_rules import LOSSES_MAX, short, uses_up
 from farm.adapters.memory_moves import Change
 from farm.adapters.memory_rows import BAD, MemoryJob, Row
 from farm.domain.state import JobState, Outcome, TaskState
@@ -21,7 +21,7 @@ class Reset(Change):
     ) -> None:
         """An attempt ended badly: the task is split, tried again, now or `retry_in` ms later, or it is failed or
         canceled."""
-        free = not uses_up(outcome)
+        free, told = not uses_up(outcome), {"outcome": outcome.value, "error": short(error)}
         if not free and retry_in is not None:
             self._note_fault(row)
         row.attempt -= free
@@ -32,22 +32,28 @@ class Reset(Change):
             text = f"{row.losses} workers were lost while they ran it, the last with: {error}"
             self.end(row, TaskState.FAILED, f"{text}. Look at their logs and memory; retry it when that is mended.")
         elif not free and parts:
+            self.job.tell_of(row, self.now, "task.retried", told)
             self._split(row, parts)
         elif not free and (retry_in is None or row.attempt >= self.job.facts.max_attempts):
             self._clear_faults(row)
             self.end(row, TaskState.FAILED, error)
         elif retry_in:
+            self.job.tell_of(row, self.now, "task.retried", told)
             row.due = self.now + retry_in
             row.worker = row.fence = ""
             self.move(row, TaskState.SOFT_FAILED)
         else:
+            self.job.tell_of(row, self.now, "task.retried", told)
             self.back(row)
 
     def _note_fault(self, row: Row) -> None:
         row.failed.add(row.worker)
         known = self.job.faults.setdefault((row.new.kind, row.worker), [])
         if row.new.id not in known:
+            before = self.job.barred(row.new.kind, row.worker)
             known.append(row.new.id)
+            if not before and self.job.barred(row.new.kind, row.worker):
+                self.tell("worker.blocked", {"worker": row.worker, "kind": row.new.kind})
 
     def _clear_faults(self, row: Row) -> None:
         """What failed on several workers is no fault of theirs."""
@@ -84,6 +90,7 @@ class Reset(Change):
                 continue
             if row.new.id in eaten:
                 self.move(row, TaskState.EATEN)
+                self.job.tell_of(row, self.now, "task.eaten")
                 self.tell_of(row)
             else:
                 self._undo(row)
@@ -128,5 +135,7 @@ class Reset(Change):
             self.remove(row)
         if job.over:
             # Not swept for longest, since it was not open: the next sweep looks at it first.
-            job.state, job.ended, job.swept = JobState.ACTIVE, 0, 0
+            job.swept = 0
+        if job.over or job.state is JobState.AWAITING_APPROVAL:
+            job.state, job.ended = JobState.ACTIVE, 0
             self.share_from_here(line)

@@ -126,6 +126,10 @@ class MemoryJob:
     counts: Counter[TaskState] = field(default_factory=Counter)
     workers: Counter[str] = field(default_factory=Counter)
     """Worker -> leases of this job that it holds."""
+    tell: Callable[[int, str, Mapping[str, object]], object] = lambda *_: None
+    """Write an event of this job: server time in milliseconds, kind, data."""
+    trial: int = 0
+    """Chunks that must have ended before the job awaits approval; 0: it does not."""
     peers: Callable[[], int] = lambda: 1
     """Jobs of its user that are in the line."""
     faults: dict[tuple[str, str], list[str]] = field(default_factory=dict)
@@ -164,6 +168,12 @@ class MemoryJob:
     def over(self) -> bool:
         """Whether the job has ended."""
         return self.state in JOB_ENDED
+
+    def tell_of(self, row: Row, now: int, kind: str, more: Mapping[str, object] | None = None) -> None:
+        """Write an event of a task; `more` is what belongs to this kind of event only."""
+        new = row.new
+        own = {"task": new.id, "kind": new.kind, "chunk": new.chunk, "layer": new.layer}
+        self.tell(now, kind, {**own, "worker": row.worker, "attempt": row.attempt, **(more or {})})
 
     def barred(self, kind: str, worker: str) -> bool:
         """Whether a worker failed too many tasks of a kind."""
@@ -213,4 +223,5 @@ class MemoryJob:
             ),
             eaten=tuple(sorted(self.eaten)),
             reopened=tuple(sorted(self.reopened)),
+            trial=self.trial,
         )

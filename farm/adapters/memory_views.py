@@ -1,23 +1,33 @@
 """The reading half of the ledger in memory, and its list of workers."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from threading import RLock
 
-from farm.adapters.ledger_rules import REASON_MAX, milliseconds, no_job, no_task, no_worker, system_clock
+from farm.adapters.ledger_rules import (
+    EVENTS_KEPT,
+    REASON_MAX,
+    milliseconds,
+    no_job,
+    no_task,
+    no_worker,
+    system_clock,
+)
+from farm.adapters.memory_log import MemoryLog
 from farm.adapters.memory_rows import LISTED, MemoryJob
 from farm.domain.state import JOB_ENDED, TaskState
-from farm.ports import Drain, JobStatus, Offer, TaskFilter, TaskStatus, WorkerStatus
+from farm.ports import Drain, EventPage, JobStatus, Offer, TaskFilter, TaskStatus, WorkerStatus
 
 
 class MemoryViews:
     """What a ledger answers without a change of any job."""
 
-    def __init__(self, clock: Callable[[], float] = system_clock) -> None:
+    def __init__(self, clock: Callable[[], float] = system_clock, events_kept: int = EVENTS_KEPT) -> None:
         """
         Args:
             clock: seconds since 1970; what Redis calls its own time.
+            events_kept: in the log, at the most.
         """
         self._clock = clock
         self._lock = RLock()
@@ -27,6 +37,8 @@ class MemoryViews:
         self._kept: dict[str, tuple[str, int]] = {}
         self._incarnation = secrets.token_hex(4)
         self._fences = 0
+        self._log = MemoryLog(self._lock, events_kept)
+        self._bookmarks: dict[str, str] = {}
 
     def _now(self) -> int:
         return milliseconds(self._clock())
@@ -100,14 +112,21 @@ class MemoryViews:
         """A worker's sign of life; the wish that it ends, if there is one."""
         with self._lock:
             now = self._now()
+            if worker.id not in self._workers:
+                joined = {"worker": worker.id, "host": worker.host, "device": worker.device}
+                self._log.tell(now, "worker.joined", "", joined)
             self._workers[worker.id] = (replace(worker, seen=now / 1000), now + milliseconds(ttl_s))
             return self._drains.get(worker.id)
 
     def leave(self, worker: str) -> None:
         """Take a worker off the list."""
         with self._lock:
-            self._workers.pop(worker, None)
-            self._drains.pop(worker, None)
+            self._take_off(self._now(), worker)
+
+    def _take_off(self, now: int, worker: str) -> None:
+        self._drains.pop(worker, None)
+        if self._workers.pop(worker, None):
+            self._log.tell(now, "worker.left", "", {"worker": worker})
 
     def drain(self, worker: str, wish: Drain) -> Drain:
         """Have a worker be given nothing more. Raises NotFound."""
@@ -153,6 +172,24 @@ class MemoryViews:
                 return kept
             self._kept[key] = (value, now + milliseconds(ttl_s))
             return value
+
+    def events(self, after: str = "", limit: int = 500, wait_s: float = 0.0) -> EventPage:
+        """What came after an id; where that is nothing, wait for it a while. Raises Rejected."""
+        return self._log.page(after, limit, wait_s)
+
+    def announce(self, kind: str, job: str, data: Mapping[str, object]) -> str:
+        """Write an event; its id."""
+        return self._log.tell(self._now(), kind, job, data)
+
+    def bookmark(self, name: str) -> str:
+        """What was last kept under a name, or ""."""
+        with self._lock:
+            return self._bookmarks.get(name, "")
+
+    def keep_bookmark(self, name: str, value: str) -> None:
+        """Keep a short text under a name."""
+        with self._lock:
+            self._bookmarks[name] = value
 
     def ping(self) -> None:
         """Memory is always there."""

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from farm.cli.approve import approve, reject
 from farm.cli.context import LONG_PATIENCE_S, client, resolved
 from farm.cli.decide import JobId, Reason, act, eat, limit, priority, unblock
 from farm.cli.download import download
 from farm.cli.faults import TIMED_OUT
+from farm.cli.notices import notices as told
 from farm.cli.plan import EPILOG as PLAN_EPILOG
 from farm.cli.plan import plan
 from farm.cli.show import AsJson, facts, notes, out, size, span, state, table, write_json
@@ -24,6 +26,7 @@ app.command("submit", epilog=EPILOG)(submit)
 app.command("plan", epilog=PLAN_EPILOG)(plan)
 app.command("trace")(trace)
 app.command("download")(download)
+app.command("notices")(told)
 
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most.")]
 Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait at the most; then the exit code is 3.")]
@@ -139,7 +142,7 @@ def retry(
     act(job_id, "retry", reason, as_json, {name: value for name, value in which.items() if value not in ([], "", None)})
 
 
-for command in (eat, unblock, priority, limit):
+for command in (approve, reject, eat, unblock, priority, limit):
     app.command()(command)
 
 

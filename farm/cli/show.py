@@ -25,6 +25,7 @@ STATE_COLORS = {
     "canceled": "yellow",
     "cancel-requested": "yellow",
     "paused": "yellow",
+    "awaiting-approval": "yellow",
     "eaten": "yellow",
     "draining": "yellow",
     "at work": "cyan",

@@ -69,6 +69,9 @@ JOB = OptionGroup(
         "vram_gb",
         "max_attempts",
         "max_workers",
+        "approve_every",
+        "notify",
+        "webhook",
     ),
 )
 DETAILER = OptionGroup(Detailer, "Parameters (of all segments)")
@@ -88,6 +91,10 @@ def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detail
     add_segments(draft, "segs", typed.segs)
     if "outputs" in job:
         job = {**job, "outputs": separated(job["outputs"])}
+    if "notify" in job:
+        job = {**job, "notify": separated(job["notify"])}
+    if "webhook" in job:
+        job = {**job, "webhook": _webhook(str(job["webhook"]))}
     if "loras" in detailer:
         detailer = {**detailer, "loras": separated(detailer["loras"])}
     if str(job.get("chunk", "")).isdigit():
@@ -109,6 +116,12 @@ def as_json(detailer: Given) -> Given:
         example = '{"denoise": [[1, 0.3], [120, 0.6]]}'
         detailer = {**detailer, "keyframes": _json("--keyframes", detailer["keyframes"], dict, example)}
     return detailer
+
+
+def _webhook(text: str) -> dict[str, Any]:
+    """An address, or JSON with secret and kinds."""
+    example = '{"url": "https://…", "secret": "…", "kinds": ["job"]}'
+    return _json("--webhook", text, dict, example) if text.lstrip().startswith("{") else {"url": text}
 
 
 def _json(option: str, text: str, kind: type[_T], example: str) -> _T:

@@ -16,6 +16,8 @@ class Standing:
 
     state: str = ""
     """`cancel`, `pause`, or nothing: it goes on."""
+    approved: bool = False
+    """Somebody has looked at the first chunks, and wants the others too."""
     priority: int | None = None
     max_workers: int | None = None
     tasks: frozenset[str] = frozenset()
@@ -44,7 +46,9 @@ def standing(records: Iterable[Mapping[str, Any]]) -> Standing:
     found = Standing()
     for record in records:
         found = replace(found, state=STATES.get(record["action"], found.state))
-        if record["action"] == "eat":
+        if record["action"] == "approve":
+            found = replace(found, approved=True)
+        elif record["action"] == "eat":
             frames = {(chunk, position) for chunk, position in record["frames"]}
             found = replace(found, tasks=found.tasks | set(record["tasks"]), frames=found.frames | frames)
         elif record["action"] == "retry":

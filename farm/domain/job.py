@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from farm.domain.control import ConditioningParameters, ControlParameters, ImagePromptParameters
 from farm.domain.detailer import Detailer, JobType
 from farm.domain.hooks import impure
 from farm.domain.media import Media
 from farm.domain.model import LoraRef, ModelRef
+from farm.domain.notices import Webhook, WebhookRequest, check_addresses
 from farm.domain.segment_request import OverrideRequest, SourceName
 from farm.domain.segment_request import SegmentRequest as SegmentRequest
 
@@ -97,6 +98,13 @@ class JobRequest(BaseModel):
     count."""
     max_workers: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Workers that are at work on the job at the same time, at most. 0: any number."""
+    approve_every: Annotated[int | None, Field(ge=2, le=100_000)] = None
+    """Make every so manieth chunk first, then wait until somebody has looked and approves. Not set: do not wait."""
+    notify: Annotated[tuple[str, ...], AfterValidator(check_addresses), Field(max_length=10)] = ()
+    """Mail addresses that are told when the job has completed, failed, or waits for approval. Left out: the submitter's
+    name, if it is an address."""
+    webhook: WebhookRequest | None = None
+    """Address that the job's events are sent to."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> JobRequest:
@@ -231,6 +239,9 @@ class Job(BaseModel):
     gpu_queue: str = "gpu.0"
     """Queue of the least GPU class that can run it."""
     warnings: tuple[str, ...] = ()
+    approve_every: int | None = None
+    notify: tuple[str, ...] = ()
+    webhook: Webhook | None = None
 
     @property
     def frames(self) -> int:

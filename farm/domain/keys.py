@@ -94,6 +94,26 @@ def job_doc(job_id: str) -> str:
     return job(job_id, "job.json")
 
 
+def webhook_target(job_id: str) -> str:
+    """Address and secret of a job's webhook; not in the job's folder, whose files may be downloaded."""
+    return f"secrets/webhooks/{job_id}.json"
+
+
+def waiting_notices(job_id: str | None = None) -> str:
+    """Where notices on their way lie: of a job, of no job for "", or all of them."""
+    return "notices/waiting/" if job_id is None else f"notices/waiting/{job_id or '~farm'}/"
+
+
+def waiting_notice(job_id: str, delivery: str) -> str:
+    """A notice on its way."""
+    return f"{waiting_notices(job_id)}{delivery}.json"
+
+
+def notices(job_id: str) -> str:
+    """Notices of a job that were sent or given up; of the farm itself for ""."""
+    return job(job_id, "notices.json") if job_id else "notices/farm.json"
+
+
 def outputs_only(job_id: str) -> str:
     """Says that a job keeps its outputs and nothing that they were made of."""
     return job(job_id, "outputs-only.json")

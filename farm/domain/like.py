@@ -20,7 +20,7 @@ from farm.errors import Rejected
 UPLOAD = "upload:"
 _AS_THEY_ARE = (
     *("name", "type", "batch_size", "chunk", "batch_limit", "outputs"),
-    *("priority", "max_attempts", "max_workers"),
+    *("priority", "max_attempts", "max_workers", "approve_every"),
 )
 """Fields that a job and its request have in common."""
 
@@ -88,7 +88,8 @@ def draft_of(job: Job, clip: Media) -> Draft:
         "embeddings": embeddings,
         "vram_gb": float(job.gpu_queue.partition(".")[2]),
     }
-    return draft | {"type": job.type.value, "outputs": list(job.outputs)}
+    # Who is told of that job did not ask to be told of others.
+    return draft | {"type": job.type.value, "outputs": list(job.outputs), "notify": [], "webhook": None}
 
 
 def _parameters(source: Source) -> dict[str, Any]:

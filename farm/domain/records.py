@@ -104,6 +104,8 @@ class JobFacts:
     max_attempts: int
     max_workers: int = 0
     """Workers that may be at work on it at the same time; 0: any number."""
+    trial: int = 0
+    """Chunks that are rendered first; when they have ended the job awaits approval. 0: it asks for none."""
     weight: float = 1.0
     """Share of its user, beside 1 of others."""
 
@@ -151,6 +153,8 @@ class JobStatus:
     """Chunks in which something was eaten."""
     reopened: tuple[int, ...] = ()
     """Chunks whose tasks must be added again."""
+    trial: int = 0
+    """Chunks that must have ended before the job awaits approval; 0 once it was given, or if none is wanted."""
 
 
 @dataclass(frozen=True)

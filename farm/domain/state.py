@@ -11,6 +11,7 @@ class JobState(StrEnum):
     QUEUED = "queued"
     ACTIVE = "active"
     PAUSED = "paused"
+    AWAITING_APPROVAL = "awaiting-approval"
     CANCEL_REQUESTED = "cancel-requested"
     CANCELED = "canceled"
     FAILED = "failed"
@@ -52,10 +53,24 @@ TASK_ENDED = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.EATEN, 
 
 JOB_NEXT: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset(
-        {JobState.ACTIVE, JobState.PAUSED, JobState.CANCELED, JobState.CANCEL_REQUESTED, JobState.COMPLETED}
+        {
+            JobState.ACTIVE,
+            JobState.PAUSED,
+            JobState.AWAITING_APPROVAL,
+            JobState.CANCELED,
+            JobState.CANCEL_REQUESTED,
+            JobState.COMPLETED,
+        }
     ),
     JobState.ACTIVE: frozenset(
-        {JobState.PAUSED, JobState.CANCEL_REQUESTED, JobState.CANCELED, JobState.FAILED, JobState.COMPLETED}
+        {
+            JobState.PAUSED,
+            JobState.AWAITING_APPROVAL,
+            JobState.CANCEL_REQUESTED,
+            JobState.CANCELED,
+            JobState.FAILED,
+            JobState.COMPLETED,
+        }
     ),
     JobState.PAUSED: frozenset(
         {
@@ -67,13 +82,17 @@ JOB_NEXT: dict[JobState, frozenset[JobState]] = {
             JobState.COMPLETED,
         }
     ),
+    JobState.AWAITING_APPROVAL: frozenset(
+        {JobState.ACTIVE, JobState.QUEUED, JobState.CANCEL_REQUESTED, JobState.CANCELED}
+    ),
     JobState.CANCEL_REQUESTED: frozenset({JobState.CANCELED}),
     JobState.CANCELED: frozenset({JobState.ACTIVE}),
     JobState.FAILED: frozenset({JobState.ACTIVE}),
     JobState.COMPLETED: frozenset({JobState.ACTIVE}),
 }
 """`retry` reopens an ended job; what runs while a job is paused may be its last task; a job that a rebuilt ledger knows
-to be done is completed without having run."""
+to be done is completed without having run. A job awaits approval when the chunks that somebody wants to see first have
+ended; approval, or a retry of what failed of them, lets it go on."""
 
 TASK_NEXT: dict[TaskState, frozenset[TaskState]] = {
     TaskState.DEPEND: frozenset(

@@ -14,6 +14,7 @@ from farm.domain.job import Job, JobRequest, Source
 from farm.domain.media import Media
 from farm.domain.model import ModelRef
 from farm.domain.motion import check_windows, motion_of, window_warnings
+from farm.domain.notices import Webhook, shown
 from farm.domain.queues import gpu_queue
 from farm.domain.ranges import check_moving, complete_ranges, numbers_of
 from farm.domain.sampling_names import check_names
@@ -114,6 +115,9 @@ def complete(
         priority=request.priority,
         max_attempts=request.max_attempts,
         max_workers=request.max_workers,
+        approve_every=request.approve_every,
+        notify=request.notify,
+        webhook=_webhook(request),
         gpu_queue=gpu_queue(request.vram_gb),
         warnings=(*notes, *_advice(model, advised, sources), *_warnings(request.type, sources)),
     )
@@ -233,6 +237,11 @@ def _check_detailer(name: str, detailer: Detailer, request: JobRequest, end: int
             f"Choose a seed below {MAX_SEED - (largest - detailer.seed) - 1024}."
         )
     check_windows(name, detailer)
+
+
+def _webhook(request: JobRequest) -> Webhook | None:
+    asked = request.webhook
+    return Webhook(to=shown(asked.url), kinds=asked.kinds, signed=asked.secret is not None) if asked else None
 
 
 def _fps(request: JobRequest, clip: Media) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from farm.domain.job import Job
 from farm.domain.media import Media
 from farm.domain.state import JobState
 from farm.ports import Blobs, JobStatus, Ledger, NewTask, Offer
+from farm.service.approval import first_chunks, trial_tasks
 from farm.service.attempts import keep_chunks, keep_tasks
 from farm.service.documents import Documents
 from farm.service.skeleton import chunk_reads, chunk_tasks, chunks, scan_tasks, spans, wrap_task
@@ -45,6 +46,9 @@ def advance(job: Job, ledger: Ledger, documents: Documents, window: int) -> tupl
     status = ledger.status(job.id)
     if status.state not in MOVING:
         return ()
+    if status.trial:
+        states = ledger.chunk_states(job.id, first_chunks(job))
+        return ledger.extend(job.id, trial_tasks(job, status, states, window, media_of(job, documents)), 0)
     if status.reopened:
         return _again(job, status, ledger, documents)
     total, opened = chunks(job), status.chunks_opened

@@ -10,6 +10,7 @@ from farm.domain import keys
 from farm.domain.state import JobState
 from farm.errors import NotFound, Rejected
 from farm.ports import Blobs, Drain, JobStatus, Ledger, Queue, TaskFilter, WorkerStatus
+from farm.service.approval import check_asked
 from farm.service.documents import Documents, compact
 from farm.service.eat import Meant, counted, meal, to_reopen
 
@@ -31,15 +32,19 @@ class Decisions(ABC):
         """UTC, ISO 8601 with microseconds."""
 
     def act(self, job_id: str, action: str, reason: str = "", actor: str = "") -> JobStatus:
-        """`pause`, `resume` or `cancel`. The decision is in the store before the ledger acts on it."""
-        self.ledger.status(job_id)
+        """`pause`, `resume`, `cancel` or `approve`. The decision is in the store before the ledger acts on it."""
+        status = self.ledger.status(job_id)
+        if action == "approve":
+            check_asked(self.documents.job(job_id))
+            if not status.trial:
+                return status  # it was given before
         record = self._decide(job_id, action, reason, actor)
         try:
             status = self.ledger.act(job_id, action, reason, actor)
         except Rejected:
             self.blobs.delete([record])
             raise
-        if action == "resume":
+        if action in ("resume", "approve"):
             self.queue.send(self.ledger.ready(job_id))
             self.advance(job_id)
             status = self.ledger.status(job_id)

@@ -139,6 +139,8 @@ def to_reopen(job: Job, status: JobStatus, which: TaskFilter) -> list[int]:
     """Chunks that are made again when a retry undoes what was eaten: with those whose frames depend on them."""
     if (which.states and TaskState.EATEN not in which.states) or which.layer:
         return []
+    if status.trial:
+        return []  # the neighbors are not pasted yet: what was eaten is made again once the job goes on
     named = {int(task.split(".")[1]) for task in which.tasks if task.split(".")[0] in ("detail", "plan")}
     meant = [c for c in status.eaten if which.chunk in (None, c) and (not which.tasks or c in named)]
     if job.sequential and meant:

@@ -13,11 +13,13 @@ from farm.domain.job import Job, JobRequest
 from farm.domain.like import LikeRequest
 from farm.domain.media import Media
 from farm.domain.model import ModelKind, ModelRef
+from farm.domain.notices import WebhookTarget
 from farm.domain.state import JOB_ENDED
 from farm.domain.submission import WHOLE_CLIP_FRAMES, Registry, complete
 from farm.errors import Conflict, NotFound, Rejected
 from farm.ports import Blobs, JobFacts, JobStatus, Ledger, Offer, Queue, TaskFilter, TaskStatus, WorkerStatus
 from farm.service.advance import advance, window_for
+from farm.service.approval import checked, first_chunks
 from farm.service.decide import Decisions
 from farm.service.documents import Documents, compact
 from farm.service.meant import meant
@@ -62,6 +64,8 @@ class Outside:
     """What installed packages add."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """User -> share of the farm beside 1 of others."""
+    check_notices: Callable[[JobRequest], tuple[str, ...]] = lambda _: ()
+    """What to warn of in the notices that a job asks for; raises Rejected."""
 
 
 class Farm(Decisions):
@@ -99,7 +103,7 @@ class Farm(Decisions):
             media=self.media, model=documents.model, segs=documents.segs, packages=packages, workers=self._speeds
         )
         stamp = self._clock.now()
-        return complete(
+        job = complete(
             request,
             registry,
             job_id=self._clock.new_id(),
@@ -108,6 +112,8 @@ class Farm(Decisions):
             engine=self._engine,
             whole_clip_frames=self._bounds.whole_clip_frames,
         )
+        warnings = self._outside.check_notices(request)
+        return checked(job.model_copy(update={"warnings": (*job.warnings, *warnings)}))
 
     def submit(
         self,
@@ -126,12 +132,16 @@ class Farm(Decisions):
         Raises:
             Rejected: the request cannot run, or the key was used for another request.
         """
+        request = meant(request, self.documents)
         job = self.validate(request, user)
         if idempotency_key:
             body = hashlib.sha256(compact(request.model_dump(mode="json"))).hexdigest()
             job = self._first_of(job, user, idempotency_key, body)
         if admit is not None and not (idempotency_key and self._is_known(job.id)):
             admit(job)
+        if request.webhook:
+            target = WebhookTarget(url=request.webhook.url, secret=request.webhook.secret)
+            self.blobs.put(keys.webhook_target(job.id), target.model_dump_json().encode(), "application/json")
         self.blobs.put(keys.job_doc(job.id), job.model_dump_json().encode(), "application/json")
         self.ledger.create(self._facts(job))
         self.advance(job.id)
@@ -250,5 +260,6 @@ def facts(job: Job, weight: float = 1.0) -> JobFacts:
         chunks=chunks(job),
         max_attempts=job.max_attempts,
         max_workers=job.max_workers,
+        trial=len(first_chunks(job)),
         weight=weight,
     )

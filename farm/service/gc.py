@@ -86,7 +86,7 @@ def remove_job(job_id: str, blobs: Blobs, ledger: Ledger) -> None:
     Its document goes first: a job without one is none, and what is left of it is garbage.
     """
     check_ended(job_id, blobs, ledger)
-    blobs.delete([keys.job_doc(job_id)])
+    blobs.delete([keys.job_doc(job_id), keys.webhook_target(job_id)])
     ledger.forget(job_id)
     blobs.delete(blobs.list(keys.job(job_id, "")))
 
@@ -149,7 +149,7 @@ class _Collection:
         elif not dry:
             for entry in self._blobs.entries(keys.job_doc(job)):
                 self._found.add("jobs", entry)
-            self._blobs.delete([keys.job_doc(job)])
+            self._blobs.delete([keys.job_doc(job), keys.webhook_target(job)])
             self._ledger.forget(job)
         folder = keys.job(job, "")
         kept = tuple(folder + each for each in KEPT_OUTPUTS) if keep else ()

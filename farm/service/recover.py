@@ -33,7 +33,9 @@ def recover_job(job: Job, facts: JobFacts, blobs: Blobs, ledger: Ledger) -> None
         facts = replace(facts, priority=decisions.priority)
     if decisions.max_workers is not None:
         facts = replace(facts, max_workers=decisions.max_workers)
-    if not ledger.create(facts, done):
+    if decisions.approved:
+        facts = replace(facts, trial=0)
+    if not ledger.create(facts, done, recovered=True):
         return
     ledger.eat(job.id, (), (), decisions.chunks, BEFORE, ACTOR)
     if len(done) == covered.count and _wrapped(job.id, blobs):

@@ -32,6 +32,11 @@ def waiting_reason(status: JobStatus) -> str | None:
     """Why a job stands still, as far as its counts tell, or None if it does not."""
     if status.state is JobState.PAUSED:
         return "It is paused; resume it to go on."
+    if status.state is JobState.AWAITING_APPROVAL:
+        return (
+            f"Its first {status.trial} chunks have ended. Look at their frames; then approve, and the others are made, "
+            f"or cancel it."
+        )
     if status.state in JOB_ENDED or status.workers_active > 0:
         return None
     if status.counts.get(TaskState.QUEUED, 0):
@@ -44,7 +49,7 @@ def waiting_reason(status: JobStatus) -> str | None:
 def why_waiting(job: Job, status: JobStatus, ledger: Ledger) -> str | None:
     """Why nothing of a job moves, or will; None if nothing is known against it."""
     waits = any(status.counts.get(state, 0) for state in WAITING)
-    if status.state in (JobState.PAUSED, *JOB_ENDED) or not waits:
+    if status.state in (JobState.PAUSED, JobState.AWAITING_APPROVAL, *JOB_ENDED) or not waits:
         return None
     if status.workers_active and not status.blocked and not status.counts.get(TaskState.SOFT_FAILED, 0):
         return None

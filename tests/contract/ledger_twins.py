@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from farm.adapters.memory_ledger import MemoryLedger
 from farm.adapters.redis_ledger import RedisLedger
+from farm.domain.events import KINDS
 from farm.domain.state import JOB_NEXT, TASK_ENDED, JobState, Outcome, TaskState
 from farm.errors import Conflict, NotFound
 from farm.ports import Ended, JobStatus, Lease, Ledger, NewTask, Offer, TaskFilter, TaskStatus
@@ -37,6 +38,8 @@ class TwinLedgers:
         self.held: dict[tuple[str, str], str] = {}
         """Tasks that are given out, and the fence in memory."""
         self.last: dict[str, JobState] = {}
+        self.heard = ("", "")
+        """The last event of each ledger."""
 
     def close(self) -> None:
         """Give the connections back."""
@@ -164,8 +167,22 @@ class TwinLedgers:
         if "wrap.0" not in {task.id for task in self.tasks(job)}:
             self.held.pop((job, "wrap.0"), None)
 
+    def listen(self) -> None:
+        """Both tell the same of what happened since the last time."""
+        told = []
+        ledgers: tuple[Ledger, ...] = (self.memory, self.real)
+        for ledger, after in zip(ledgers, self.heard, strict=True):
+            page = ledger.events(after, 10_000)
+            assert page.knows(after or page.floor)
+            told.append(page)
+        mine, theirs = ([(e.at, e.kind, e.job, dict(e.data)) for e in page.events] for page in told)
+        assert mine == theirs
+        assert all(kind in KINDS for _, kind, _, _ in mine)
+        self.heard = (told[0].newest, told[1].newest)
+
     def check(self) -> None:
         """What must be true at any time."""
+        self.listen()
         self.both(lambda ledger: ledger.workers())
         self.both(lambda ledger: ledger.alive())
         for status in self.both(lambda ledger: ledger.jobs()):

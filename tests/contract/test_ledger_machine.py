@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,10 +63,15 @@ class Histories(RuleBasedStateMachine):
         if both:
             self.create("job2", 50, [(0, 16)])
 
-    @rule(job=JOBS, priority=st.sampled_from([50, 50, 80]), done=st.sampled_from([[], [], [(0, 16)], [(1, 16)]]))
-    def create(self, job: str, priority: int, done: list[tuple[int, int]]) -> None:
-        facts = job_facts(job, chunks=CHUNKS, priority=priority, max_attempts=2)
-        self.twins.both(lambda ledger: ledger.create(facts, done))
+    @rule(
+        job=JOBS,
+        priority=st.sampled_from([50, 50, 80]),
+        done=st.sampled_from([[], [], [(0, 16)], [(1, 16)]]),
+        trial=st.sampled_from([0, 0, 1, 2]),
+    )
+    def create(self, job: str, priority: int, done: list[tuple[int, int]], trial: int = 0) -> None:
+        facts = replace(job_facts(job, chunks=CHUNKS, priority=priority, max_attempts=2), trial=trial)
+        self.twins.both(lambda ledger: ledger.create(facts, done, recovered=bool(done)))
 
     @rule(job=JOBS, opened=st.integers(1, CHUNKS))
     def open_chunks(self, job: str, opened: int) -> None:
@@ -99,6 +105,7 @@ class Histories(RuleBasedStateMachine):
     @rule(job=JOBS, details=DETAILS)
     def to_the_end(self, job: str, details: Details) -> None:
         self.act(job, "resume")
+        self.act(job, "approve")
         self.open_chunks(job, CHUNKS)
         self.work("w1", 40, details)
         self.wrap(job)
@@ -142,7 +149,7 @@ class Histories(RuleBasedStateMachine):
             job, task = name.split("/")
             del self.twins.held[job, task]
 
-    @rule(job=JOBS, action=st.sampled_from(["pause", "resume", "resume", "cancel"]))
+    @rule(job=JOBS, action=st.sampled_from(["pause", "resume", "resume", "approve", "cancel"]))
     def act(self, job: str, action: str) -> None:
         self.twins.ask(lambda ledger: ledger.act(job, action, "why not", "ann"))
 

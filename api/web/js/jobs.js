@@ -78,7 +78,7 @@ export function jobsPage(page, frame) {
 
   choose("All");
   load();
-  const end = follow(`events?limit=${PAGE}`, {
+  const end = follow(`feed?limit=${PAGE}`, {
     "job.status": (job) => {
       loaded = true;
       if (take(job)) draw();

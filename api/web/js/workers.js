@@ -75,7 +75,7 @@ export function workersPage(page, frame) {
   }
 
   ask("workers").then((answer) => take(answer.items), (error) => fill(said, problem(error)));
-  const end = follow("events?limit=1", { workers: take }, frame.line);
+  const end = follow("feed?limit=1", { workers: take }, frame.line);
   const timer = setInterval(() => (document.hidden ? null : look()), LOOK_MS);
   return {
     leave() {

@@ -14,6 +14,9 @@ if ARGV[5] ~= '' then
   put(job, 'max_workers', ARGV[5])
 end
 put(job, 'activity', ARGV[6])
+announce(job.id, 'job.adjusted', {
+  priority = number(job, 'priority'), max_workers = number(job, 'max_workers'), activity = ARGV[6],
+})
 job.changed = true
 flush()
 return 'ok'

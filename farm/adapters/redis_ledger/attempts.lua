@@ -91,6 +91,7 @@ local function add(job, tasks)
     local row, task = pair[1], pair[2]
     if task.output then
       row.output = task.output
+      job.known_to_be_over = task.final
       end_task(job, row, task.output == 'eaten' and 'eaten' or 'completed')
     elseif row.state == 'depend' then
       look(job, row)
@@ -145,8 +146,12 @@ local function note_fault(job, row)
   local faults, name = faults_of(job), row.kind .. '|' .. row.worker
   local known = faults[name] or ''
   if not string.find(' ' .. known .. ' ', ' ' .. row.id .. ' ', 1, true) then
+    local before = barred(job, row.kind, row.worker)
     faults[name] = known .. (known ~= '' and ' ' or '') .. row.id
     put_faults(job)
+    if not before and barred(job, row.kind, row.worker) then
+      announce(job.id, 'worker.blocked', { worker = row.worker, kind = row.kind })
+    end
   end
 end
 
@@ -189,6 +194,7 @@ end
 -- An attempt ended badly: the task is split, tried again, now or `retry_in` ms later, or it is failed or canceled.
 local function fall_short(job, row, outcome, error, retry_in, parts)
   local free = FREE[outcome]
+  local told = { outcome = outcome, error = short(error or '') }
   if not free and retry_in then
     note_fault(job, row)
   end
@@ -204,15 +210,18 @@ local function fall_short(job, row, outcome, error, retry_in, parts)
     local text = row.losses .. ' workers were lost while they ran it, the last with: ' .. (error or '')
     end_task(job, row, 'failed', text .. '. Look at their logs and memory; retry it when that is mended.')
   elseif not free and parts then
+    announce_task(job, row, 'task.retried', told)
     split(job, row, parts)
   elseif not free and (not retry_in or row.attempt >= number(job, 'max_attempts')) then
     clear_faults(job, row)
     end_task(job, row, 'failed', error)
   elseif retry_in and retry_in > 0 then
+    announce_task(job, row, 'task.retried', told)
     row.due = now + retry_in
     row.worker, row.fence = nil, nil
     move(job, row, 'soft-failed')
   else
+    announce_task(job, row, 'task.retried', told)
     back(job, row)
   end
 end

@@ -22,6 +22,8 @@ local DUE = prefix .. 'due' -- sorted set: `<job>/<task>` -> when its next attem
 local OFFERED = prefix .. 'offered' -- sorted set: ready `<job>/<task>` -> when it was last offered
 local WORKERS = prefix .. 'workers' -- sorted set: worker -> when it counts as gone
 local DRAINS = prefix .. 'drains' -- hash: worker -> the wish that it ends; those that are alive, or were a moment ago
+local EVENTS = prefix .. 'events' -- stream: what happened, for whoever wants to hear of it; a sweep trims it
+local FLOOR = prefix .. 'events-floor' -- all events behind this id are still in the stream
 
 local LISTED = { queued = true, active = true }
 local CANCELING = { ['cancel-requested'] = true, canceled = true }
@@ -59,10 +61,10 @@ end
 
 -- A worker that is gone, off the list.
 local function take_off(worker)
-  redis.call('ZREM', WORKERS, worker)
   redis.call('HDEL', prefix .. 'worker-info', worker)
   redis.call('HDEL', prefix .. 'worker-seen', worker)
   redis.call('HDEL', DRAINS, worker)
+  return redis.call('ZREM', WORKERS, worker) == 1
 end
 
 local function table_of(pairs_list)
@@ -71,6 +73,31 @@ local function table_of(pairs_list)
     found[pairs_list[i]] = pairs_list[i + 1]
   end
   return found
+end
+
+-- Tell of something that happened, in the same moment: one short entry.
+local function announce(id, kind, data)
+  for name, value in pairs(data or {}) do
+    if value == '' then
+      data[name] = nil
+    end
+  end
+  redis.call('XADD', EVENTS, '*', 'at', now, 'kind', kind, 'job', id, 'data', data and cjson.encode(data) or '{}')
+end
+
+-- The log of a new server, or of one that was wiped, begins here: who knows another id has missed something.
+local function begin_log()
+  if redis.call('EXISTS', FLOOR) == 0 then
+    redis.call('SET', FLOOR, redis.call('XADD', EVENTS, '*', 'at', now, 'kind', 'log.begun', 'job', '', 'data', '{}'))
+  end
+end
+
+-- At most 300 bytes of a text, cut between characters.
+local function short(text)
+  if #text <= 300 then
+    return text
+  end
+  return (string.gsub(string.sub(text, 1, 300), '[\192-\255][\128-\191]*$', ''))
 end
 
 local opened = {}

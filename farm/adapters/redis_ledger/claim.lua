@@ -176,12 +176,14 @@ row.front, row.step, row.steps = nil, nil, nil
 redis.call('ZADD', LEASES, now + ttl, member(job, row))
 redis.call('SADD', worker_key(worker), member(job, row))
 redis.call('HINCRBY', key(id, 'workers'), worker, 1)
+announce_task(job, row, 'task.started')
 if job.f.state == 'queued' then
   set_state(job, 'active')
   put(job, 'activity', 'started')
   if number(job, 'started') == 0 then
     put(job, 'started', now)
   end
+  announce(id, 'job.started')
 end
 job.changed = true
 flush()

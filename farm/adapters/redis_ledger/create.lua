@@ -1,4 +1,5 @@
--- ARGV: job, fields as JSON (text only), done chunks as JSON [[chunk, frames], ...], a mark of this call.
+-- ARGV: job, fields as JSON (text only), done chunks as JSON [[chunk, frames], ...], a mark of this call, the kind of
+-- event that it is.
 -- Returns 1 if the job was created, by this call or by the same call sent before.
 
 local id, mark = ARGV[3], ARGV[6]
@@ -13,6 +14,7 @@ for field, value in pairs(cjson.decode(ARGV[4])) do
 end
 redis.call('HSET', key(id, 'job'), unpack(fields))
 local job = open_job(id)
+begin_log()
 local frames = {}
 for _, done in ipairs(cjson.decode(ARGV[5])) do
   set_done(job, done[1])
@@ -26,5 +28,7 @@ redis.call('ZADD', JOBS, 0, job.f.order)
 redis.call('ZADD', OPEN, 0, id)
 share_from_here(job)
 list(job)
+announce(id, ARGV[7], { name = ARGV[8], user = job.f.user })
+hold(job)
 flush()
 return 1

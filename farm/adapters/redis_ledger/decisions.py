@@ -22,7 +22,7 @@ class Decisions(ABC):
         """Counts of a job. Raises NotFound."""
 
     def act(self, job: str, action: str, reason: str, actor: str) -> JobStatus:
-        """Pause, resume or cancel. Raises NotFound, Conflict."""
+        """Pause, resume, cancel or approve. Raises NotFound, Conflict."""
         check_action(action)
         answer = self._run("act", job, action, in_words(action, reason, actor))
         if answer is None:

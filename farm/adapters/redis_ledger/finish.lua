@@ -12,9 +12,15 @@ if not row then
   } or { accepted = false, offers = {} })
 end
 let_go(job, row, 'ok', nil, tonumber(ARGV[9]))
+announce_task(job, row, 'task.finished', { seconds = tonumber(ARGV[9]) / 1000 })
 row.output = ARGV[6]
 local frames = tonumber(ARGV[8])
 bump(job, 'frames_done', frames)
+if frames > 0 then
+  announce(job.id, 'frames.finished', {
+    chunk = row.chunk, frames = frames, frames_done = number(job, 'frames_done'),
+  })
+end
 if frames > 0 and row.chunk >= 0 then
   redis.call('HINCRBY', key(job.id, 'frames'), row.chunk, frames)
 end

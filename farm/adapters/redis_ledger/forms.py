@@ -38,6 +38,7 @@ def job_fields(facts: JobFacts) -> str:
         "max_workers": str(facts.max_workers),
         "user": facts.user,
         "weight": str(facts.weight),
+        "trial": str(facts.trial),
     }
     return json.dumps(fields)
 
@@ -179,6 +180,7 @@ def job_status(fields: Mapping[str, str], counts: Mapping[str, str], workers: in
         blocked=blocked(json.loads(fields.get("faults", "{}"))),
         eaten=_chunks(fields.get("eaten", "")),
         reopened=_chunks(fields.get("reopened", "")),
+        trial=int(fields.get("trial", 0)),
     )
 
 

@@ -1,5 +1,7 @@
 -- ARGV: worker. It is alive no more.
 
 even_if_full()
-take_off(ARGV[3])
+if take_off(ARGV[3]) then
+  announce('', 'worker.left', { worker = ARGV[3] })
+end
 return 1

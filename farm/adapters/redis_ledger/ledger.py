@@ -10,6 +10,8 @@ from redis.client import Pipeline
 
 from farm.adapters.ledger_rules import (
     ERROR_MAX,
+    EVENTS_KEPT,
+    EVENTS_KEPT_S,
     check_job,
     check_outcome,
     check_tasks,
@@ -20,6 +22,7 @@ from farm.adapters.ledger_rules import (
 from farm.adapters.redis_ledger import forms
 from farm.adapters.redis_ledger.connection import ANSWER_S, Connection, whole_ms
 from farm.adapters.redis_ledger.decisions import Decisions
+from farm.adapters.redis_ledger.log import Log
 from farm.domain.state import Outcome, TaskState
 from farm.ports import (
     Drain,
@@ -41,7 +44,7 @@ PAGE = 500
 """Rows that are read at once."""
 
 
-class RedisLedger(Decisions):
+class RedisLedger(Decisions, Log):
     """The `Ledger` of a farm; as many processes as you like share it. Safe for threads.
 
     Every verb raises Unavailable where Redis cannot be reached, is loading, full, or a replica.
@@ -55,6 +58,7 @@ class RedisLedger(Decisions):
         patience_s: float = 0.0,
         answer_s: float = ANSWER_S,
         clock: Callable[[], float] | None = None,
+        events_kept: int = EVENTS_KEPT,
     ) -> None:
         """
         Args:
@@ -64,17 +68,19 @@ class RedisLedger(Decisions):
                 users want an answer, minutes for workers, which have nothing better to do.
             answer_s: seconds until a command must be answered.
             clock: for tests, seconds since 1970 in place of the server's own time.
+            events_kept: in the log, at the most.
         """
         self._connection = Connection(url, prefix, patience_s, answer_s, clock)
         self._run = self._connection.run
+        self._events_kept = events_kept
 
-    def create(self, facts: JobFacts, done_chunks: Sequence[tuple[int, int]] = ()) -> bool:
+    def create(self, facts: JobFacts, done_chunks: Sequence[tuple[int, int]] = (), *, recovered: bool = False) -> bool:
         """Open a job. False: it exists."""
         check_job(facts, done_chunks)
         # The mark tells a call that is sent twice, because its answer was lost, from a second call.
-        made = self._run(
-            "create", facts.id, forms.job_fields(facts), json.dumps(list(done_chunks)), secrets.token_hex(8)
-        )
+        mark, kind = secrets.token_hex(8), "job.recovered" if recovered else "job.submitted"
+        fields, done = forms.job_fields(facts), json.dumps(list(done_chunks))
+        made = self._run("create", facts.id, fields, done, mark, kind, facts.name)
         return bool(made)
 
     def extend(self, job: str, tasks: Sequence[NewTask], opened: int) -> tuple[Offer, ...]:
@@ -128,7 +134,8 @@ class RedisLedger(Decisions):
 
     def sweep(self, offer_after_s: float) -> Swept:
         """Look after what nobody looks after; any number of processes may."""
-        found = json.loads(self._run("sweep", milliseconds(offer_after_s)))
+        age = milliseconds(EVENTS_KEPT_S)
+        found = json.loads(self._run("sweep", milliseconds(offer_after_s), self._events_kept, age))
         return Swept(forms.offers(found["offers"]), tuple(found["expired"]), tuple(found["jobs"]))
 
     def ready(self, job: str) -> tuple[Offer, ...]:

@@ -142,6 +142,17 @@ local function count_contiguous(job)
   put(job, 'next_chunk', chunk)
 end
 
+-- Tell of a task. `more` is what belongs to this kind of event only.
+local function announce_task(job, row, kind, more)
+  local data = {
+    task = row.id, kind = row.kind, chunk = row.chunk, layer = row.layer, worker = row.worker, attempt = row.attempt,
+  }
+  for name, value in pairs(more or {}) do
+    data[name] = value
+  end
+  announce(job.id, kind, data)
+end
+
 local function set_done(job, chunk)
   redis.call('SETBIT', key(job.id, 'done'), chunk, 1)
   job.chunks[chunk] = true
@@ -157,8 +168,10 @@ local function end_chunk(job, chunk, state)
     set_done(job, chunk)
     count_contiguous(job)
     put(job, 'activity', 'chunk ' .. chunk .. ' done')
+    announce(job.id, 'chunk.done', { chunk = chunk, chunks_done = number(job, 'chunks_done') })
   elseif state == 'failed' then
     bump(job, 'chunks_failed', redis.call('SADD', key(job.id, 'failed'), chunk))
+    announce(job.id, 'chunk.failed', { chunk = chunk, chunks_failed = number(job, 'chunks_failed') })
   end
   chunk_ended = chunk_ended or state ~= 'canceled'
 end
@@ -172,6 +185,7 @@ local function end_task(job, row, state, error)
   end
   if state == 'failed' and not row.cause then
     put(job, 'activity', row.id .. ' failed: ' .. (error or ''))
+    announce_task(job, row, 'task.failed', { error = short(error or '') })
   end
   if row.final and state ~= 'canceled' then
     job.final_ended = true
@@ -223,6 +237,21 @@ local function end_job(job, state)
   local rest = string.match(job.f.activity, '^cancel requested(.*)$')
   put(job, 'activity', state .. (rest or ''))
   job_ended = true
+  announce(job.id, 'job.' .. state, {
+    frames_done = number(job, 'frames_done'), chunks_failed = number(job, 'chunks_failed'),
+    recovered = job.known_to_be_over,
+  })
+end
+
+-- The chunks that somebody wants to see first have all ended: the others wait for a word.
+local function hold(job)
+  local failed = number(job, 'chunks_failed')
+  local trial, ended = number(job, 'trial'), number(job, 'chunks_done') + failed
+  if trial > 0 and ended >= trial and LISTED[job.f.state] then
+    set_state(job, 'awaiting-approval')
+    put(job, 'activity', 'the first chunks wait for approval')
+    announce(job.id, 'approval.wanted', { chunks_done = ended - failed, chunks_failed = failed })
+  end
 end
 
 -- Tell everybody who waits, to the end; then see whether the job has ended.
@@ -244,4 +273,5 @@ local function settle(job)
     local failed = number(job, 'chunks_failed') > 0 or counted(job, 'failed') > 0
     end_job(job, failed and 'failed' or 'completed')
   end
+  hold(job)
 end

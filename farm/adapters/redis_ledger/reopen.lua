@@ -51,6 +51,7 @@ for _, given in ipairs(cjson.decode(ARGV[4])) do
   name_chunk(job, 'reopened', chunk)
 end
 put(job, 'activity', ARGV[5])
+announce(job.id, 'job.reopened', { activity = ARGV[5] })
 settle(job)
 flush()
 return 'ok'

@@ -20,6 +20,7 @@ local function reset(job, todo, eaten)
     if BAD[row.state] and row.bad == 0 then
       if eaten and eaten[row.id] then
         move(job, row, 'eaten')
+        announce_task(job, row, 'task.eaten')
         job.ended[#job.ended + 1] = row
       else
         undo(job, row)
@@ -68,7 +69,7 @@ local function open_again(job)
       remove(job, row)
     end
   end
-  if OVER[job.f.state] then
+  if OVER[job.f.state] or job.f.state == 'awaiting-approval' then
     put(job, 'ended', 0)
     set_state(job, 'active')
   end

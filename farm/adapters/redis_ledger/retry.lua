@@ -42,6 +42,7 @@ end
 open_again(job)
 number_reset = number_reset + tasks_in(reset(job, roots))
 put(job, 'activity', ARGV[5])
+announce(job.id, 'job.retried', { tasks = number_reset, activity = ARGV[5] })
 settle(job)
 flush()
 return { 'ok', number_reset, cjson.encode(offers) }

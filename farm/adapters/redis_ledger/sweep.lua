@@ -1,4 +1,4 @@
--- ARGV: ms after which a ready task is offered again. Returns offers, expired `<job>/<task>` and open jobs, as JSON.
+-- ARGV: ms after which a ready task is offered again, events to keep, ms to keep them for. Returns offers, expired `<job>/<task>` and open jobs, as JSON.
 
 local SWEEP_LIMIT = 200
 local AGAIN_MAX = 32
@@ -50,7 +50,34 @@ end)
 local gone = redis.call('ZRANGEBYSCORE', WORKERS, '-inf', now, 'LIMIT', 0, SWEEP_LIMIT)
 for _, worker in ipairs(gone) do
   take_off(worker)
+  announce('', 'worker.left', { worker = worker })
 end
+
+-- Bounded work: a log that is far too long, or too old, is cut by many sweeps.
+local function trim_log(most, age)
+  local first = redis.call('XRANGE', EVENTS, '-', '+', 'COUNT', 1)[1]
+  local length, old = redis.call('XLEN', EVENTS), 0
+  if first and tonumber(first[2][2]) < now - age then
+    for _, entry in ipairs(redis.call('XRANGE', EVENTS, '-', '+', 'COUNT', SWEEP_LIMIT)) do
+      old = old + (tonumber(entry[2][2]) < now - age and 1 or 0)
+    end
+  end
+  local extra = math.max(old, length - most)
+  if extra > 0 then
+    local last = redis.call('XREVRANGE', EVENTS, '+', '-', 'COUNT', 1)[1][1]
+    redis.call('XTRIM', EVENTS, 'MAXLEN', length - extra)
+    local kept = redis.call('XRANGE', EVENTS, '-', '+', 'COUNT', 1)[1]
+    local ms, count = string.match(kept and kept[1] or '', '^(%d+)-(%d+)$')
+    if not kept then
+      redis.call('SET', FLOOR, last)
+    elseif count == '0' then
+      redis.call('SET', FLOOR, digits(tonumber(ms) - 1) .. '-18446744073709551615')
+    else
+      redis.call('SET', FLOOR, ms .. '-' .. digits(tonumber(count) - 1))
+    end
+  end
+end
+trim_log(tonumber(ARGV[4]), tonumber(ARGV[5]))
 
 local jobs = redis.call('ZRANGE', OPEN, 0, SWEEP_LIMIT - 1)
 flush()

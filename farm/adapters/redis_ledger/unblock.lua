@@ -16,6 +16,7 @@ for name in pairs(faults) do
 end
 if removed > 0 then
   put(job, 'activity', ARGV[5])
+  announce(job.id, 'worker.unblocked', { worker = ARGV[4], activity = ARGV[5] })
 end
 put_faults(job)
 job.changed = true

@@ -21,6 +21,8 @@ Make = Callable[..., dict[str, Any]]
 RECORDED = {
     "POST /jobs": "job.submit",
     "POST /jobs/{job_id}/actions": "job.pause",
+    "POST /jobs/{job_id}/approve": "job.approve",
+    "POST /jobs/{job_id}/reject": "job.reject",
     "PATCH /jobs/{job_id}": "job.adjust",
     "DELETE /jobs/{job_id}": "job.delete",
     "POST /jobs:recover": "farm.recover",
@@ -98,6 +100,9 @@ def test_each_change_is_recorded_with_actor_role_address_and_reason(
     client.post(f"{path}/actions", json={"action": "pause", "reason": "why"})
     root.post(f"{path}/actions", json={"action": "cancel", "reason": "why"})
     client.delete(f"{path}?reason=why")
+    asks = client.post("/api/v1/jobs", json=request_of(approve_every=2)).json()["id"]
+    client.post(f"/api/v1/jobs/{asks}/approve", json={"reason": "why"})
+    client.post(f"/api/v1/jobs/{asks}/reject", json={"reason": "why"})
     root.post("/api/v1/jobs:recover?reason=why")
     world.ledger.beat(WorkerStatus("w1", "host", 1, ("cpu",), "cpu", seen=0), 3600)
     root.post("/api/v1/workers/w1/drain", json={"reason": "why"})
@@ -110,7 +115,7 @@ def test_each_change_is_recorded_with_actor_role_address_and_reason(
     found = entries(root)
     assert {entry["action"] for entry in found} == {*RECORDED.values(), "job.cancel"}
     by = {entry["action"]: entry for entry in found}
-    submitted, adjusted, canceled = by["job.submit"], by["job.adjust"], by["job.cancel"]
+    submitted, adjusted, canceled = found[-1], by["job.adjust"], by["job.cancel"]
     assert (submitted["actor"], submitted["role"], submitted["address"]) == ("ann", "artist", "10.0.0.9")
     assert submitted["job"] == job
     assert adjusted["details"] == {"priority": 80}

@@ -170,7 +170,7 @@ def test_a_second_change_of_the_same_range_takes_the_place_of_the_first() -> Non
         ("prioritty", "near it are: priority"),
         ("detailer.stepz", "near it are: steps"),
         ("input.frame", "near it are: frames"),
-        ("xyzzy", "there are: batch_limit"),
+        ("xyzzy", "there are: approve_every, batch_limit"),
         ("segments.face.controlnets.7.strength", "there is no entry '7': the list has 2"),
         ("segments.face.controlnets.0.strenght", "near it are: strength"),
         ("segments.face.prompt.0", "has no parts"),
