@@ -11,6 +11,7 @@ from api.auth import Keys, authenticate, check_binding
 from api.context import Context
 from api.digests import digests
 from api.guard import Guard
+from api.measure import Measure
 from api.routes import (
     actions,
     chunks,
@@ -22,6 +23,7 @@ from api.routes import (
     outputs,
     pages,
     previews,
+    queues,
     samplers,
     session,
     tasks,
@@ -30,12 +32,14 @@ from api.routes import (
     workers,
 )
 from api.routes.health import health, metrics
+from api.scrape import registry
 from api.views import ROOT
 from farm.adapters.media import limits_of
 from farm.adapters.stills import Stills
 from farm.domain.forecast import Foresee
 from farm.ports import Blobs
 from farm.service.farm import Farm
+from farm.service.tally import Tally
 from farm.settings import Settings
 
 DESCRIPTION = """
@@ -66,16 +70,20 @@ _ROUTERS = (
     models,
     samplers,
     workers,
+    queues,
     feed,
     session,
 )
 
 
-def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | None = None) -> FastAPI:
+def create_app(
+    farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | None = None, tally: Tally | None = None
+) -> FastAPI:
     """The application.
 
     Args:
         foresee: what tells what a job would do; None: `POST /jobs/plan` is not answered.
+        tally: where this process counts already.
     Raises:
         Rejected: it would listen on a network without API keys.
     """
@@ -99,6 +107,8 @@ def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | 
         foresee,
     )
     app.state.keys = keys
+    counted = tally or Tally("api")
+    app.state.metrics = registry(farm, counted)
     app.state.feed = feed.Feed(farm)
     for module in _ROUTERS:
         app.include_router(module.router, prefix=ROOT, dependencies=[Depends(authenticate)])
@@ -108,4 +118,5 @@ def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | 
     app.include_router(pages.router)
     problems.install(app)
     app.add_middleware(Guard)
+    app.add_middleware(Measure, tally=counted)
     return app

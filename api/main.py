@@ -27,8 +27,9 @@ def build(settings: Settings, foresee: Callable[[Connected], Foresee] | None = N
     Args:
         foresee: makes what tells what a job would do.
     """
-    connected = connect(settings)
-    return create_app(connected.farm, connected.blobs, settings, foresee(connected) if foresee else None)
+    connected = connect(settings, process="api")
+    foreseen = foresee(connected) if foresee else None
+    return create_app(connected.farm, connected.blobs, settings, foreseen, connected.tally)
 
 
 def serve(settings: Settings, foresee: Callable[[Connected], Foresee] | None = None) -> None:

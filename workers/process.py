@@ -20,6 +20,7 @@ from farm.domain.queues import CPU, GPU_CLASSES
 from farm.ports import WorkerStatus
 from farm.service.waiting import ENGINE
 from farm.settings import Settings
+from workers import told
 from workers.app import make_worker_app, worker_arguments
 from workers.context import Tools
 from workers.gpu.engine import engine_of
@@ -56,7 +57,7 @@ class WorkerProcess:
         """
         self.settings = settings
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-        connected = connect(settings, PATIENCE_S)
+        connected = connect(settings, PATIENCE_S, "worker")
         self._ledger = connected.ledger
         self.queues = expand(queues, settings)
         self.tools = Tools(
@@ -66,6 +67,7 @@ class WorkerProcess:
             settings.max_pixels,
             settings.cache_bytes(),
             connected.farm.documents,
+            connected.tally,
         )
         on_gpu = any(queue.startswith("gpu") for queue in self.queues) and not _on_cpu(settings)
         self.pace = Pace(
@@ -80,7 +82,7 @@ class WorkerProcess:
         self._device = ""
         self._stop = threading.Event()
         self._alive = Loop("alive", self._beat, settings.heartbeat_s, at_once=True)
-        self._sweeper = Sweeper(self.name, connected.farm, settings.sweep_s, offer_after_s=10 * settings.sweep_s)
+        self._sweeper = Sweeper(self.name, connected.farm, settings.sweep_s, 10 * settings.sweep_s, connected.tally)
 
     def run(self) -> None:
         """Serve until told to end: SIGTERM lets the running task finish and claims no more."""
@@ -108,6 +110,7 @@ class WorkerProcess:
             self._alive.stop()
             self._sweeper.stop()
             self.runner.heartbeat.stop()
+            told.tell(self.tools.tally, self._ledger)
 
     def _see_out(self) -> None:
         """The process was told to end: see to it that it does, its tasks finished or handed back."""
@@ -148,9 +151,11 @@ class WorkerProcess:
                 "draining": self.runner.draining.is_set(),
                 SPEED: round(self.tools.speed.per_s),
                 **self.runner.facts.info(),
+                **self.runner.facts.busy(),
             },
         )
         self.runner.farm.ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS)
+        told.tell(self.tools.tally, self.runner.farm.ledger)
 
 
 def expand(queues: Sequence[str], settings: Settings) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from farm.errors import (
 from farm.ports import Ended, Lease, NewTask, Offer
 from farm.service.attempts import keep_rest
 from farm.service.farm import Farm
+from workers import told
 from workers.context import StepResult, Task, Tools
 from workers.facts import WorkerFacts
 from workers.heartbeat import Heartbeat, Pace, raise_for
@@ -97,13 +98,15 @@ class Runner:
         lease = self.farm.ledger.claim(self.worker, self.queues, prefer, self.pace.lease_ttl)
         if lease is not None:
             self.heartbeat.hold(lease)
+            told.claimed(self.tools.tally, lease)
             log.info("claimed", job=lease.job, task=lease.task, attempt=lease.attempt)
         return lease
 
     def run(self, lease: Lease) -> int:
         """Run one task from start to end."""
         started = time.monotonic()
-        result = self.attempt(lease, lambda: run_step(self.task(lease), self.tools))
+        with self.facts.other.at_work():
+            result = self.attempt(lease, lambda: run_step(self.task(lease), self.tools))
         if result is not None:
             self.attempt(lease, lambda: self.finished(lease, result, time.monotonic() - started))
         return 1
@@ -166,6 +169,7 @@ class Runner:
             # Also where nobody heard of it: then the lease must run out, not be kept alive for ever.
             self.heartbeat.release(lease)
         log.info("finished", job=lease.job, task=lease.task, seconds=round(seconds, 3), accepted=ended.accepted)
+        told.ended_well(self.tools.tally, lease, seconds, result.frames, ended.accepted)
         self._follow(lease, ended)
         self.facts.count(lease, seconds, self.farm.document(lease.job).model.name)
 
@@ -178,6 +182,7 @@ class Runner:
         text = f"{self._where(lease)}{text}"
         self.heartbeat.release(lease)
         if outcome is Outcome.SUPERSEDED:
+            told.ended_badly(self.tools.tally, lease, outcome, None)
             return
         delay = self._delay(lease, error) if again else None
         self._report(lease, outcome, text, delay, error)
@@ -193,6 +198,7 @@ class Runner:
             # Nobody hears of it now; the lease runs out and the task goes to another worker.
             log.error("attempt_end_not_reported", job=lease.job, task=lease.task, error=str(unreachable))
             return
+        told.ended_badly(self.tools.tally, lease, outcome, ended.task_state)
         self._follow(lease, ended)
 
     def _parts(self, lease: Lease, outcome: Outcome, error: BaseException) -> tuple[NewTask, ...]:

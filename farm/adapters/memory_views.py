@@ -1,14 +1,16 @@
 """The reading half of the ledger in memory, and its list of workers."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from threading import RLock
 
 from farm.adapters.ledger_rules import milliseconds, no_job, no_task, system_clock
 from farm.adapters.memory_rows import LISTED, MemoryJob
+from farm.domain.queues import QUEUES
 from farm.domain.state import TaskState
-from farm.ports import JobStatus, Offer, TaskFilter, TaskStatus, WorkerStatus
+from farm.ports import JobStatus, Offer, QueueLoad, TaskFilter, TaskStatus, WorkerStatus
 
 
 class MemoryViews:
@@ -24,6 +26,7 @@ class MemoryViews:
         self._jobs: dict[str, MemoryJob] = {}
         self._workers: dict[str, tuple[WorkerStatus, int]] = {}
         self._kept: dict[str, tuple[str, int]] = {}
+        self._tallied: dict[str, float] = {}
         self._incarnation = secrets.token_hex(4)
         self._fences = 0
 
@@ -110,6 +113,25 @@ class MemoryViews:
     def _leases(self, worker: str) -> tuple[str, ...]:
         rows = ((job.facts.id, row) for job in self._jobs.values() for row in job.rows.values())
         return tuple(sorted(f"{job}/{row.new.id}" for job, row in rows if row.expires and row.worker == worker))
+
+    def queues(self) -> tuple[QueueLoad, ...]:
+        """How much there is to do, queue by queue."""
+        with self._lock:
+            rows = [(job.state, row) for job in self._jobs.values() for row in job.rows.values() if row.counted]
+            waiting = Counter(r.new.queue for state, r in rows if r.state is TaskState.QUEUED and state in LISTED)
+            running = Counter(row.new.queue for _, row in rows if row.state is TaskState.ACTIVE)
+            return tuple(QueueLoad(queue, waiting[queue], running[queue]) for queue in QUEUES)
+
+    def tally(self, increments: Mapping[str, float]) -> None:
+        """Add to the farm's counts."""
+        with self._lock:
+            for name, by in increments.items():
+                self._tallied[name] = self._tallied.get(name, 0.0) + by
+
+    def tallied(self) -> dict[str, float]:
+        """The farm's counts."""
+        with self._lock:
+            return dict(self._tallied)
 
     def remember(self, key: str, value: str, ttl_s: float) -> str:
         """The value that is kept under `key`."""

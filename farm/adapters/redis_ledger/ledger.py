@@ -18,7 +18,8 @@ from farm.adapters.ledger_rules import (
     no_task,
 )
 from farm.adapters.redis_ledger import forms
-from farm.adapters.redis_ledger.connection import ANSWER_S, Connection, whole_ms
+from farm.adapters.redis_ledger.connection import ANSWER_S, Connection, Observe, whole_ms
+from farm.adapters.redis_ledger.counts import Counts
 from farm.adapters.redis_ledger.decisions import Decisions
 from farm.domain.state import Outcome, TaskState
 from farm.ports import (
@@ -38,7 +39,7 @@ PAGE = 500
 """Rows that are read at once."""
 
 
-class RedisLedger(Decisions):
+class RedisLedger(Decisions, Counts):
     """The `Ledger` of a farm; as many processes as you like share it. Safe for threads.
 
     Every verb raises Unavailable where Redis cannot be reached, is loading, full, or a replica.
@@ -52,6 +53,7 @@ class RedisLedger(Decisions):
         patience_s: float = 0.0,
         answer_s: float = ANSWER_S,
         clock: Callable[[], float] | None = None,
+        observe: Observe | None = None,
     ) -> None:
         """
         Args:
@@ -61,8 +63,9 @@ class RedisLedger(Decisions):
                 users want an answer, minutes for workers, which have nothing better to do.
             answer_s: seconds until a command must be answered.
             clock: for tests, seconds since 1970 in place of the server's own time.
+            observe: is told of each answer.
         """
-        self._connection = Connection(url, prefix, patience_s, answer_s, clock)
+        self._connection = Connection(url, prefix, patience_s, answer_s, clock, observe)
         self._run = self._connection.run
 
     def create(self, facts: JobFacts, done_chunks: Sequence[tuple[int, int]] = ()) -> bool:
