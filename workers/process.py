@@ -86,8 +86,7 @@ class WorkerProcess:
 
     def run(self) -> None:
         """Serve until told to end: SIGTERM lets the running task finish and claims no more."""
-        assert self.settings.redis_url is not None  # connect() has looked
-        app = make_worker_app(self.settings.redis_url)
+        app = make_worker_app(self.settings.require_redis_url())
         register(app, self.runner)
 
         def drain(**_: object) -> None:
@@ -156,6 +155,8 @@ class WorkerProcess:
         )
         self.runner.farm.ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS)
         told.tell(self.tools.tally, self.runner.farm.ledger)
+        if self.settings.alive_file is not None:
+            self.settings.alive_file.touch()
 
 
 def expand(queues: Sequence[str], settings: Settings) -> tuple[str, ...]:

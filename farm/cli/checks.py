@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import redis
 
+from farm.adapters.redis_address import RedisAddress
 from farm.adapters.stores import open_store
 from farm.cli.show import size
 from farm.client import Farm
@@ -62,9 +62,10 @@ class Finding:
 def check_redis(settings: Settings) -> Finding:
     """Whether Redis answers, is new enough, keeps its data and never evicts."""
     url = settings.require_redis_url()
-    shown = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()
+    address = RedisAddress.read(url)
+    shown = address.where
     try:
-        with redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as client:
+        with address.client(socket_timeout=5, socket_connect_timeout=5) as client:
             begun = time.perf_counter()
             client.ping()
             took = time.perf_counter() - begun

@@ -59,7 +59,7 @@ def test_what_is_asked_for_is_told_with_these_labels(told: dict[str, set[str]], 
     assert asked, expression
     for name, matchers in asked:
         assert name in told, f"{where}: nobody tells {name}"
-        labels = {label for label in MATCHER.findall(matchers)} - {"job"}
+        labels = set(MATCHER.findall(matchers)) - {"job"}
         assert labels <= told[name], f"{where}: {name} has no {labels - told[name]}"
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -32,7 +31,8 @@ from redis.exceptions import (
 from redis.retry import Retry
 from tenacity import Retrying, retry_if_exception, wait_random_exponential
 
-from farm.errors import Rejected, Unavailable
+from farm.adapters.redis_address import RedisAddress
+from farm.errors import Unavailable
 
 CONNECT_S = 5.0
 """Seconds until a connection must stand."""
@@ -78,14 +78,9 @@ class Connection:
         self._away_since: float | None = None
         self._clock = clock
         self._observe = observe or _nobody
-        self._where = _without_password(url)
-        if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
-            raise Rejected(
-                f"The ledger cannot use {self._where!r}. Give the address of one server: redis://host:6379/0, "
-                f"rediss://… or unix://…; behind a Sentinel, that of a proxy or service that follows the primary."
-            )
-        self.redis: Redis = Redis.from_url(
-            url,
+        address = RedisAddress.read(url)
+        self._where = address.where
+        self.redis: Redis = address.client(
             decode_responses=True,
             socket_connect_timeout=CONNECT_S,
             socket_timeout=answer_s,
@@ -162,12 +157,6 @@ def _nobody(verb: str, seconds: float, answered: bool) -> None:
 
 def _may_pass(error: BaseException) -> bool:
     return isinstance(error, Unavailable) and not isinstance(error, WrongPassword)
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 def _in_our_words(error: RedisError, where: str, answer_s: float) -> Unavailable | None:

@@ -57,7 +57,7 @@ class RedisLedger(Decisions, Counts):
     ) -> None:
         """
         Args:
-            url: `redis://[:password@]host:port/db`, `rediss://…` or `unix://…`.
+            url: as `RedisAddress` takes it: of one server, or of the Sentinels that watch over one.
             prefix: begins every key, so that several farms can share a server.
             patience_s: seconds for which an outage is ridden out before Unavailable is raised; 0 for the API, whose
                 users want an answer, minutes for workers, which have nothing better to do.
