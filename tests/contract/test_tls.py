@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 
+from farm.adapters import servers
 from farm.adapters.celery_queue import CeleryQueue, make_app
 from farm.adapters.redis_ledger import RedisLedger
 from farm.adapters.s3 import S3Blobs
@@ -15,6 +17,7 @@ from farm.adapters.stores import open_store
 from farm.errors import Rejected, Unavailable
 from farm.ports import Offer
 from farm.settings import Settings
+from tests.servers import running
 from tests.tls import make_authority, tls_before
 
 pytestmark = pytest.mark.servers
@@ -79,3 +82,24 @@ def test_s3_is_spoken_to_with_tls_and_a_ca_of_one_s_own(
         store.put("a", b"b")
         assert store.get("a") == b"b"
         assert str(store.url("a", 60)).startswith(f"{endpoint}/{s3_server.bucket}/tls/a?")
+
+
+def test_a_bucket_may_be_a_part_of_the_host_s_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "_FIXED", (*servers._FIXED, "-s3.domainName=s3.example"))
+    server = EmbeddedS3(tmp_path)
+    with running(server):
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        port = urlsplit(server.endpoint).port
+        # No name server here knows the host; a proxy does, and the server can be its own.
+        monkeypatch.setenv("http_proxy", server.endpoint)
+        monkeypatch.setenv("no_proxy", "")
+        settings = Settings.read(s3_endpoint=f"http://s3.example:{port}", s3_addressing="virtual")
+        store = open_store(settings.store_uri(), settings)
+        store.put("a/b", b"c")
+        assert store.get("a/b") == b"c"
+        assert list(store.list("a/")) == ["a/b"]
+        link = str(store.url("a/b", 60))
+        assert link.startswith(f"http://{server.bucket}.s3.example:{port}/a/b?")
+        with urlopen(link) as answer:
+            assert answer.read() == b"c"
