@@ -23,6 +23,7 @@ import yaml  # type: ignore[import-untyped]  # it ships no types
 
 from tests.shows.containers import DEPLOY
 from tests.shows.stage import say
+from tests.unit.test_monitoring import scrape_of_everything
 
 CHART = DEPLOY / "helm" / "detail-farm"
 KUBERNETES = ("1.25", "1.33")
@@ -127,6 +128,9 @@ def prometheus(folder: Path) -> Iterator[bool]:
     tests = folder / "tests.yml"
     tests.write_text((Path(__file__).with_name("alerts.yml")).read_text().replace("RULES", str(at / "rules.yml")))
     yield run("promtool", "test", "rules", str(tests))
+    linted = call("promtool", "check", "metrics", told=scrape_of_everything())
+    say(f"   names of metrics: {linted.stderr.strip() or 'nothing to say against them'}")
+    yield linted.returncode == 0
 
 
 def grafana(folder: Path) -> Iterator[bool]:
@@ -191,9 +195,10 @@ def said(tool: str, *words: str) -> str:
     return done.stdout
 
 
-def call(tool: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a tool to its end. Raises Missing."""
-    return subprocess.run([*found(tool), *words], capture_output=True, text=True, timeout=300, check=False)
+def call(tool: str, *words: str, told: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a tool to its end; `told` is its input. Raises Missing."""
+    command = [*found(tool), *words]
+    return subprocess.run(command, input=told, capture_output=True, text=True, timeout=300, check=False)
 
 
 def found(tool: str) -> Sequence[str]:

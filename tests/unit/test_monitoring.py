@@ -24,9 +24,8 @@ SERIES = re.compile(r"\b((?:farm|process)_[a-z0-9_]+)(?:\{([^}]*)\})?")
 MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"')
 
 
-@pytest.fixture(scope="module")
-def told() -> dict[str, set[str]]:
-    """Name of each sample that a farm tells -> its labels."""
+def scrape_of_everything() -> str:
+    """What a farm tells in which everything has happened that is counted."""
     world, counted = World(), Tally("worker")
     for metric in METRICS:
         labels = [f"a {label}" for label in metric.labels]
@@ -36,8 +35,14 @@ def told() -> dict[str, set[str]]:
             counted.add(metric, *labels)
     world.ledger.tally(counted.take())
     world.ledger.beat(WORKER, 60)
+    return world.client().get("/metrics").text
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, set[str]]:
+    """Name of each sample that a farm tells -> its labels."""
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(world.client().get("/metrics").text):
+    for family in text_string_to_metric_families(scrape_of_everything()):
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found
