@@ -13,6 +13,7 @@ from api.digests import digests
 from api.guard import Guard
 from api.hub import Hub
 from api.listening import Listening
+from api.measure import Measure
 from api.routes import (
     actions,
     approval,
@@ -30,6 +31,7 @@ from api.routes import (
     parts,
     people,
     previews,
+    queues,
     samplers,
     session,
     task_logs,
@@ -39,6 +41,7 @@ from api.routes import (
     workers,
 )
 from api.routes.health import health, metrics
+from api.scrape import registry
 from api.views import ROOT
 from farm.adapters.counters import Counters
 from farm.adapters.media import limits_of
@@ -46,6 +49,7 @@ from farm.adapters.stills import Stills
 from farm.domain.forecast import Foresee
 from farm.ports import Blobs
 from farm.service.farm import Farm
+from farm.service.tally import Tally
 from farm.settings import Settings
 
 DESCRIPTION = """
@@ -81,6 +85,7 @@ _ROUTERS = (
     samplers,
     workers,
     events,
+    queues,
     feed,
     session,
     people,
@@ -94,12 +99,14 @@ def create_app(
     settings: Settings,
     foresee: Foresee | None = None,
     counters: Counters | None = None,
+    tally: Tally | None = None,
 ) -> FastAPI:
     """The application.
 
     Args:
         foresee: what tells what a job would do; None: `POST /jobs/plan` is not answered.
         counters: where requests are counted; None: in this process alone.
+        tally: where this process counts already.
     Raises:
         Rejected: it would listen on a network without API keys.
     """
@@ -121,6 +128,8 @@ def create_app(
         foresee,
     )
     gate.install(app, farm, blobs, settings, counters)
+    counted = tally or Tally("api")
+    app.state.metrics = registry(farm, counted)
     app.state.feed = feed.Feed(farm)
     app.state.hub = Hub(farm.ledger)
     for module in _ROUTERS:
@@ -132,4 +141,5 @@ def create_app(
     problems.install(app)
     app.add_middleware(Listening)
     app.add_middleware(Guard)
+    app.add_middleware(Measure, tally=counted)
     return app

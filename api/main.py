@@ -28,9 +28,10 @@ def build(settings: Settings, foresee: Callable[[Connected], Foresee] | None = N
     Args:
         foresee: makes what tells what a job would do.
     """
-    connected = connect(settings)
+    connected = connect(settings, process="api")
     counters = Counters.on_redis(settings.require_redis_url())
-    return create_app(connected.farm, connected.blobs, settings, foresee(connected) if foresee else None, counters)
+    foreseen = foresee(connected) if foresee else None
+    return create_app(connected.farm, connected.blobs, settings, foreseen, counters, connected.tally)
 
 
 def serve(settings: Settings, foresee: Callable[[Connected], Foresee] | None = None) -> None:

@@ -16,6 +16,7 @@ from farm.domain.records import (
     Lease,
     NewTask,
     Offer,
+    QueueLoad,
     Swept,
     TaskFilter,
     TaskStatus,
@@ -38,6 +39,7 @@ __all__ = [
     "NewTask",
     "Offer",
     "Queue",
+    "QueueLoad",
     "Swept",
     "TaskFilter",
     "TaskStatus",
@@ -207,6 +209,15 @@ class Ledger(Protocol):
 
     def alive(self) -> int:
         """How many workers are alive; costs the same for any number."""
+
+    def queues(self) -> tuple[QueueLoad, ...]:
+        """How much there is to do, queue by queue; costs as much as there are jobs that run and leases."""
+
+    def tally(self, increments: Mapping[str, float]) -> None:
+        """Add to the farm's counts, by name. What is sent twice, in an outage, counts twice."""
+
+    def tallied(self) -> dict[str, float]:
+        """The farm's counts: of all processes, also of those that are gone."""
 
     def remember(self, key: str, value: str, ttl_s: float) -> str:
         """Keep `value` under `key` if there is none yet; the value that is kept (idempotency keys, elections)."""

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlencode
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -48,8 +49,12 @@ class Settings(Allowances, NoticeSettings):
     # --- where things are ---
 
     redis_url: str | None = Field(default=None, repr=False)
-    """Broker and ledger, `redis://[:password@]host:port/db`, or `rediss://`. No default: two farms must not meet by
-    accident on a shared localhost."""
+    """Broker and ledger: `redis://[user:password@]host:port/db`, `rediss://` with TLS, or behind Sentinels
+    `sentinel://[user:password@]host:26379,host2:26379/db?master=NAME` (`sentinels://` with TLS). No default: two farms
+    must not meet by accident on a shared localhost."""
+
+    redis_ca: Path | None = None
+    """File with the certificates of the CA that signed Redis's own, for TLS. Not set: those that the system trusts."""
 
     store: str | None = None
     """Where pixels go: `s3://bucket/prefix` or `file:///folder`. Not set: `s3://` of the two settings below."""
@@ -165,6 +170,10 @@ class Settings(Allowances, NoticeSettings):
     """Seconds that one stage of a task (to load, to compute, to store) may take, by kind, with commas:
     `detail=7200,paste=600`. Kinds that are not named keep an hour, `detail` six; 0: no limit."""
 
+    alive_file: Path | None = None
+    """A file that a worker touches with each sign of life that Redis took, for keepers that look at files: the
+    HEALTHCHECK of a container, a liveness probe. Not set: none."""
+
     grace_s: Annotated[float, Field(ge=0, le=86_400)] = 100
     """Seconds that a worker which was told to end may take to finish its tasks; then it hands them back, at no cost of
     theirs. Below the time after which its keeper kills it (TimeoutStopSec, stop_grace_period)."""
@@ -234,8 +243,8 @@ class Settings(Allowances, NoticeSettings):
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, value: str | None) -> str | None:
-        if value is not None and not re.match(r"(rediss?|unix|sentinel)://", value):
-            raise ValueError("must begin with redis://, rediss://, unix:// or sentinel://")
+        if value is not None and not re.match(r"(rediss?|unix|sentinels?)://", value):
+            raise ValueError("must begin with redis://, rediss://, unix://, sentinel:// or sentinels://")
         return value
 
     @field_validator("s3_endpoint", "s3_public_endpoint", "url")
@@ -270,7 +279,9 @@ class Settings(Allowances, NoticeSettings):
         """The Redis of this farm. Raises `MissingSetting` with a hint."""
         if self.redis_url is None:
             raise MissingSetting("redis_url", "redis://:password@host:6379/0")
-        return self.redis_url
+        if self.redis_ca is None or not self.redis_url.startswith(("rediss://", "sentinels://")):
+            return self.redis_url
+        return f"{self.redis_url}{'&' if '?' in self.redis_url else '?'}{urlencode({'ssl_ca_certs': self.redis_ca})}"
 
     def store_uri(self) -> str:
         """The store of this farm: `store`, or what the S3 settings amount to. Raises `MissingSetting` with a hint."""

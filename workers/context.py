@@ -19,6 +19,7 @@ from farm.domain.plan import Plan
 from farm.errors import NotFound
 from farm.ports import Blobs, NewTask
 from farm.service.documents import Documents
+from farm.service.tally import Tally
 from workers.pictures_cache import PictureCache
 from workers.speed import Speed
 
@@ -75,6 +76,7 @@ class Tools:
         max_pixels: int,
         cache_bytes: int | None = None,
         documents: Documents | None = None,
+        tally: Tally | None = None,
     ) -> None:
         """
         Args:
@@ -82,7 +84,9 @@ class Tools:
             max_pixels: largest picture that is decoded, in pixels.
             cache_bytes: of models to keep in the cache; None: no limit.
             documents: those that this process keeps already; None: its own.
+            tally: where this process counts; None: one that nobody reads.
         """
+        self.tally = tally or Tally()
         self.blobs = blobs
         self.documents = documents or Documents(blobs)
         self.cache = cache

@@ -1,9 +1,13 @@
-"""What a worker tells of itself, for people: its GPU's memory, its model, how much it has done and how fast."""
+"""What a worker tells of itself, for people and monitors: its GPU's memory, its model, how much it has done, how fast,
+and for how long it was at work."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock
 
 from farm.ports import Lease
@@ -11,6 +15,46 @@ from farm.settings import GIB
 
 LATELY = 20
 """Detail tasks over which the speed is told."""
+ENGINE = "engine_busy_s"
+"""What a worker says of the seconds in which its engine was at work."""
+OTHER = "other_busy_s"
+"""The same of all other tasks."""
+
+
+class Busy:
+    """For how long something was done, up to this moment. Safe for threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """
+        Args:
+            clock: seconds of any origin.
+        """
+        self._clock = clock
+        self._lock = Lock()
+        self._past = 0.0
+        self._since: float | None = None
+        self._depth = 0
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """It is done in here; what is done twice at a time counts once."""
+        with self._lock:
+            self._depth += 1
+            self._since = self._clock() if self._since is None else self._since
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._depth -= 1
+                if not self._depth and self._since is not None:
+                    self._past += self._clock() - self._since
+                    self._since = None
+
+    @property
+    def seconds(self) -> float:
+        """All of it, with what is under way."""
+        with self._lock:
+            return self._past + (0.0 if self._since is None else self._clock() - self._since)
 
 
 class WorkerFacts:
@@ -21,6 +65,7 @@ class WorkerFacts:
         self._seconds: deque[float] = deque(maxlen=LATELY)
         self._model = ""
         self._lock = Lock()
+        self.engine, self.other = Busy(), Busy()
 
     def count(self, lease: Lease, seconds: float, model: str) -> None:
         """A task that ended well.
@@ -42,6 +87,10 @@ class WorkerFacts:
                 told["seconds_per_task"] = round(sum(self._seconds) / len(self._seconds), 3)
                 told["models"] = [self._model]
         return told | gpu_memory()
+
+    def busy(self) -> dict[str, object]:
+        """Seconds at work until now, for monitors."""
+        return {ENGINE: round(self.engine.seconds, 1), OTHER: round(self.other.seconds, 1)}
 
 
 def gpu_memory() -> dict[str, object]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from farm.domain.forecast import Sample, work_of
 from farm.ports import Lease
+from workers import told
 from workers.context import Task
 from workers.steps import detail
 
@@ -133,7 +134,8 @@ class GpuPipeline:
     def _compute(self, ready: _Ready, behind: queue.Queue[_Made | None]) -> None:
         tools = self._runner.tools
         begun = time.monotonic() - ready.started
-        made = self._runner.attempt(ready.lease, lambda: detail.work(ready.task, tools, ready.loaded))
+        with self._runner.facts.engine.at_work():
+            made = self._runner.attempt(ready.lease, lambda: detail.work(ready.task, tools, ready.loaded))
         if made is not None:
             behind.put(_Made(ready, made, (begun, time.monotonic() - ready.started)))
 
@@ -143,7 +145,11 @@ class GpuPipeline:
 
     def _store_one(self, made: _Made) -> None:
         ready, tools = made.ready, self._runner.tools
-        result = detail.store(tools, ready.loaded, made.made, self._took(made))
+        began, took = time.monotonic(), self._took(made)
+        result = detail.store(tools, ready.loaded, made.made, took)
+        if took is not None and isinstance(ready.loaded, detail.Loaded):
+            stages = {"load": ready.download_s, "engine": made.gpu[1] - made.gpu[0], "store": time.monotonic() - began}
+            told.detailed(tools.tally, ready.task.job.type, len(ready.loaded.members), stages)
         self._runner.finished(ready.lease, result, time.monotonic() - ready.started)
 
     def _took(self, made: _Made) -> Sample | None:

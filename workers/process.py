@@ -22,6 +22,7 @@ from farm.errors import Unavailable
 from farm.ports import WorkerStatus
 from farm.service.waiting import ENGINE
 from farm.settings import Settings
+from workers import told
 from workers.app import make_worker_app, worker_arguments
 from workers.attempt_log import AttemptLogs, install
 from workers.context import Tools
@@ -60,7 +61,7 @@ class WorkerProcess:
         """
         self.settings = settings
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-        connected = connect(settings, PATIENCE_S)
+        connected = connect(settings, PATIENCE_S, "worker")
         self._ledger = connected.ledger
         self.queues = expand(queues, settings)
         self.tools = Tools(
@@ -70,6 +71,7 @@ class WorkerProcess:
             settings.max_pixels,
             settings.cache_bytes(),
             connected.farm.documents,
+            connected.tally,
         )
         on_gpu = any(queue.startswith("gpu") for queue in self.queues) and not _on_cpu(settings)
         self.pace = Pace(
@@ -86,7 +88,7 @@ class WorkerProcess:
         self._leaving = Leaving(self.runner, settings.grace_s, lambda: self._end_now("told_to_end"))
         self._alive = Loop("alive", self._beat, settings.heartbeat_s, at_once=True)
         self._notifier = Notifier(self.name, connected.farm, settings, max(0.2, settings.sweep_s))
-        self._sweeper = Sweeper(self.name, connected.farm, settings.sweep_s, offer_after_s=10 * settings.sweep_s)
+        self._sweeper = Sweeper(self.name, connected.farm, settings.sweep_s, 10 * settings.sweep_s, connected.tally)
 
     def run(self) -> None:
         """Serve until told to end: SIGTERM lets the running task finish and claims no more.
@@ -94,9 +96,8 @@ class WorkerProcess:
         Raises:
             SystemExit: with `DRAINED_CODE`, if a person asked it to end.
         """
-        assert self.settings.redis_url is not None  # connect() has looked
         install()
-        app = make_worker_app(self.settings.redis_url)
+        app = make_worker_app(self.settings.require_redis_url())
         register(app, self.runner)
 
         def drain(**_: object) -> None:
@@ -120,6 +121,7 @@ class WorkerProcess:
             self._sweeper.stop()
             self._notifier.stop()
             self.runner.heartbeat.stop()
+            told.tell(self.tools.tally, self._ledger)
         if self._leaving.drained:
             self._leave()
             raise SystemExit(DRAINED_CODE)
@@ -158,9 +160,13 @@ class WorkerProcess:
                 "draining": self.runner.draining.is_set(),
                 SPEED: round(self.tools.speed.per_s),
                 **self.runner.facts.info(),
+                **self.runner.facts.busy(),
             },
         )
         self._leaving.heed(self.runner.farm.ledger.beat(status, self.settings.heartbeat_s * ALIVE_BEATS))
+        told.tell(self.tools.tally, self.runner.farm.ledger)
+        if self.settings.alive_file is not None:
+            self.settings.alive_file.touch()
 
 
 def expand(queues: Sequence[str], settings: Settings) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from farm.errors import (
 from farm.ports import Ended, Lease, NewTask, Offer
 from farm.service.attempts import keep_rest
 from farm.service.farm import Farm
+from workers import told
 from workers.attempt_log import AttemptLogs
 from workers.context import StepResult, Task, Tools
 from workers.facts import WorkerFacts
@@ -104,13 +105,15 @@ class Runner:
         lease = self.farm.ledger.claim(self.worker, self.queues, prefer, self.pace.lease_ttl)
         if lease is not None:
             self.heartbeat.hold(lease)
+            told.claimed(self.tools.tally, lease)
             log.info("claimed", job=lease.job, task=lease.task, attempt=lease.attempt)
         return lease
 
     def run(self, lease: Lease) -> int:
         """Run one task from start to end."""
         started = time.monotonic()
-        result = self.attempt(lease, lambda: run_step(self.task(lease), self.tools))
+        with self.facts.other.at_work():
+            result = self.attempt(lease, lambda: run_step(self.task(lease), self.tools))
         if result is not None:
             self.attempt(lease, lambda: self.finished(lease, result, time.monotonic() - started))
         return 1
@@ -175,6 +178,7 @@ class Runner:
             self.heartbeat.release(lease)
         log.info("finished", job=lease.job, task=lease.task, seconds=round(seconds, 3), accepted=ended.accepted)
         self.logs.close(lease, Outcome.OK)
+        told.ended_well(self.tools.tally, lease, seconds, result.frames, ended.accepted)
         self._follow(lease, ended)
         self.facts.count(lease, seconds, self.farm.document(lease.job).model.name)
 
@@ -190,6 +194,7 @@ class Runner:
         self.heartbeat.release(lease)
         if outcome is Outcome.SUPERSEDED:
             self.logs.close(lease, outcome)
+            told.ended_badly(self.tools.tally, lease, outcome, None)
             return
         delay = self._delay(lease, error) if again else None
         self._report(lease, outcome, text, delay, error)
@@ -208,6 +213,7 @@ class Runner:
         finally:
             # After the ledger has heard: the lease is not renewed any more.
             self.logs.close(lease, outcome)
+        told.ended_badly(self.tools.tally, lease, outcome, ended.task_state)
         self._follow(lease, ended)
 
     def _parts(self, lease: Lease, outcome: Outcome, error: BaseException) -> tuple[NewTask, ...]:

@@ -9,6 +9,8 @@ import structlog
 
 from farm.errors import FarmError
 from farm.service.farm import Farm
+from farm.service.tally import Tally
+from workers import told
 from workers.loops import Loop
 
 log = structlog.get_logger()
@@ -19,12 +21,16 @@ ELECTION_TURNS = 3
 class Sweeper:
     """Puts expired leases back, offers anew what nobody took, moves jobs on that were left behind."""
 
-    def __init__(self, worker: str, farm: Farm, every_s: float, offer_after_s: float) -> None:
+    def __init__(
+        self, worker: str, farm: Farm, every_s: float, offer_after_s: float, tally: Tally | None = None
+    ) -> None:
         """
         Args:
             every_s: seconds between two sweeps.
             offer_after_s: seconds after which a ready task is offered again.
+            tally: where this process counts.
         """
+        self._tally = tally or Tally()
         self._worker = worker
         self._farm = farm
         self._every_s = every_s
@@ -45,6 +51,7 @@ class Sweeper:
         if elected != self._worker:
             return
         swept = self._farm.ledger.sweep(self._offer_after_s)
+        told.expired(self._tally, len(swept.expired))
         if swept.expired:
             log.warning("leases_expired", tasks=swept.expired)
         self._each("", lambda: self._farm.offer(swept.offers))

@@ -15,6 +15,7 @@ from kombu.exceptions import BatchPublishError, OperationalError
 from redis.exceptions import RedisError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+from farm.adapters.redis_address import RedisAddress
 from farm.domain.queues import QUEUES
 from farm.errors import Rejected, Unavailable
 from farm.ports import Offer
@@ -55,8 +56,10 @@ def _queue(name: str) -> KombuQueue:
 
 def make_app(redis_url: str) -> Celery:
     """The Celery application, the same for those who send and those who work. No connection is made yet."""
-    app = Celery("farm", broker=redis_url, set_as_current=False)
+    broker = RedisAddress.read(redis_url).broker()
+    app = Celery("farm", broker=broker.url, set_as_current=False)
     app.conf.update(
+        broker_use_ssl=broker.tls,
         # The ledger holds results and states; a result key per task would cost 350 bytes each and nobody reads it.
         task_ignore_result=True,
         # JSON only: a message is names, and pickles run code.
@@ -90,6 +93,7 @@ def make_app(redis_url: str) -> Celery:
             "client_name": "farm",
             # An offer that is not sent is sent again by the sweeper, so who connects to send it does not try for long.
             **{"max_retries": 3, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5},
+            **broker.options,
         },
     )
     return app

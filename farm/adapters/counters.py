@@ -12,10 +12,11 @@ import structlog
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
-from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+
+from farm.adapters.redis_address import RedisAddress
 
 log = structlog.get_logger(__name__)
 
@@ -45,10 +46,10 @@ class Counters:
         """Shared by all that name the same server. No request is made yet.
 
         Args:
-            url: `redis://…`, `rediss://…` or `unix://…`.   prefix: begins every key.
+            url: as of the ledger.   prefix: begins every key.
         """
-        redis = Redis.from_url(
-            url, socket_connect_timeout=ANSWER_S, socket_timeout=ANSWER_S, retry=Retry(NoBackoff(), 1)
+        redis = RedisAddress.read(url).client(
+            socket_connect_timeout=ANSWER_S, socket_timeout=ANSWER_S, retry=Retry(NoBackoff(), 1)
         )
         # The storage reads no more of the address than its scheme when it is given the connections.
         return cls(RedisStorage("redis://", connection_pool=redis.connection_pool, key_prefix=prefix))

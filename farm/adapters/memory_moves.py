@@ -36,10 +36,9 @@ class Change:
 
     def move(self, row: Row, state: TaskState) -> None:
         """The only place where a task changes its state, and with it the counts."""
-        if row.counted:
-            self.job.counts[row.state] -= 1
-            self.job.counts[state] += 1
+        self.job.count(row, -1)
         row.state = state
+        self.job.count(row, 1)
 
     def ready(self, row: Row) -> None:
         """Give the task out to whoever asks; offer it if the job runs."""
@@ -162,8 +161,7 @@ class Change:
         job.seq += 1
         row = job.rows[task.id] = Row(task, job.seq, parts=task.parts)
         job.reopened.discard(task.chunk)
-        if row.counted:
-            job.counts[TaskState.DEPEND] += 1
+        job.count(row, 1)
         if task.kind == "detail":
             job.hits += bool(task.output)
             job.misses += not task.output

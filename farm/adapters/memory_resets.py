@@ -124,8 +124,7 @@ class Reset(Change):
         """Forget a task altogether; a worker that runs it finds its lease lost."""
         if row.expires:
             self.let_go(row, Outcome.SUPERSEDED, "", 0)
-        if row.counted:
-            self.job.counts[row.state] -= 1
+        self.job.count(row, -1)
         del self.job.rows[row.new.id]
 
     def open_again(self, line: Sequence[MemoryJob]) -> None:

@@ -77,7 +77,7 @@ class Row:
     def lease(self, job: str, *, amended: bool) -> Lease:
         """What its worker holds."""
         new = self.new
-        held = (self.attempt, self.fence, self.worker, self.parts, amended)
+        held = (self.attempt, self.fence, self.worker, self.parts, amended, (self.started - self.since) / 1000)
         return Lease(job, new.id, new.kind, new.queue, new.chunk, new.layer, new.key, *held)
 
     def status(self) -> TaskStatus:
@@ -124,6 +124,8 @@ class MemoryJob:
     dependents: dict[str, list[tuple[str, int, bool]]] = field(default_factory=dict)
     """Task -> who waits for it (id and number), and whether its bad end is theirs too."""
     counts: Counter[TaskState] = field(default_factory=Counter)
+    kinds: Counter[tuple[str, TaskState]] = field(default_factory=Counter)
+    """The same by kind and state."""
     workers: Counter[str] = field(default_factory=Counter)
     """Worker -> leases of this job that it holds."""
     tell: Callable[[int, str, Mapping[str, object]], object] = lambda *_: None
@@ -175,6 +177,12 @@ class MemoryJob:
         own = {"task": new.id, "kind": new.kind, "chunk": new.chunk, "layer": new.layer}
         self.tell(now, kind, {**own, "worker": row.worker, "attempt": row.attempt, **(more or {})})
 
+    def count(self, row: Row, by: int) -> None:
+        """A task comes into its state, or leaves it."""
+        if row.counted:
+            self.counts[row.state] += by
+            self.kinds[row.new.kind, row.state] += by
+
     def barred(self, kind: str, worker: str) -> bool:
         """Whether a worker failed too many tasks of a kind."""
         return len(self.faults.get((kind, worker), ())) >= FAULTS_MAX
@@ -224,4 +232,5 @@ class MemoryJob:
             eaten=tuple(sorted(self.eaten)),
             reopened=tuple(sorted(self.reopened)),
             trial=self.trial,
+            kinds={which: tasks for which, tasks in self.kinds.items() if tasks > 0},
         )

@@ -1,6 +1,7 @@
 """The reading half of the ledger in memory, and its list of workers."""
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from threading import RLock
@@ -16,8 +17,9 @@ from farm.adapters.ledger_rules import (
 )
 from farm.adapters.memory_log import MemoryLog
 from farm.adapters.memory_rows import LISTED, MemoryJob
+from farm.domain.queues import QUEUES
 from farm.domain.state import JOB_ENDED, TaskState
-from farm.ports import Drain, EventPage, JobStatus, Offer, TaskFilter, TaskStatus, WorkerStatus
+from farm.ports import Drain, EventPage, JobStatus, Offer, QueueLoad, TaskFilter, TaskStatus, WorkerStatus
 
 
 class MemoryViews:
@@ -35,6 +37,7 @@ class MemoryViews:
         self._workers: dict[str, tuple[WorkerStatus, int]] = {}
         self._drains: dict[str, Drain] = {}
         self._kept: dict[str, tuple[str, int]] = {}
+        self._tallied: dict[str, float] = {}
         self._incarnation = secrets.token_hex(4)
         self._fences = 0
         self._log = MemoryLog(self._lock, events_kept)
@@ -162,6 +165,25 @@ class MemoryViews:
     def _leases(self, worker: str) -> tuple[str, ...]:
         rows = ((job.facts.id, row) for job in self._jobs.values() for row in job.rows.values())
         return tuple(sorted(f"{job}/{row.new.id}" for job, row in rows if row.expires and row.worker == worker))
+
+    def queues(self) -> tuple[QueueLoad, ...]:
+        """How much there is to do, queue by queue."""
+        with self._lock:
+            rows = [(job.state, row) for job in self._jobs.values() for row in job.rows.values() if row.counted]
+            waiting = Counter(r.new.queue for state, r in rows if r.state is TaskState.QUEUED and state in LISTED)
+            running = Counter(row.new.queue for _, row in rows if row.state is TaskState.ACTIVE)
+            return tuple(QueueLoad(queue, waiting[queue], running[queue]) for queue in QUEUES)
+
+    def tally(self, increments: Mapping[str, float]) -> None:
+        """Add to the farm's counts."""
+        with self._lock:
+            for name, by in increments.items():
+                self._tallied[name] = self._tallied.get(name, 0.0) + by
+
+    def tallied(self) -> dict[str, float]:
+        """The farm's counts."""
+        with self._lock:
+            return dict(self._tallied)
 
     def remember(self, key: str, value: str, ttl_s: float) -> str:
         """The value that is kept under `key`."""

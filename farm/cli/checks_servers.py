@@ -15,6 +15,7 @@ from uuid import uuid4
 import httpx
 import redis
 
+from farm.adapters.redis_address import RedisAddress
 from farm.adapters.s3 import PART_BYTES
 from farm.adapters.stores import open_store
 from farm.cli.findings import Finding, bad, note, ok
@@ -39,9 +40,10 @@ SKEW_S = 60.0
 def check_redis(settings: Settings) -> Iterator[Finding]:
     """Whether Redis answers, soon, is new enough, keeps its data, has room, and never evicts."""
     url = settings.require_redis_url()
-    shown = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()
+    address = RedisAddress.read(url)
+    shown = address.where
     try:
-        with redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as client:
+        with address.client(socket_timeout=5, socket_connect_timeout=5) as client:
             client.ping()
             took = statistics.median(_timed(client.ping) for _ in range(PINGS))
             about: dict[str, Any] = client.info()

@@ -74,6 +74,8 @@ class Lease:
     """Tasks that it was split into: their results are to be put together; 0: it was not."""
     amended: bool = False
     """Something of its chunk was eaten: the decisions in the store say what."""
+    waited_s: float = 0.0
+    """Seconds for which the task was ready before it was claimed."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,8 @@ class JobStatus:
     """Chunks whose tasks must be added again."""
     trial: int = 0
     """Chunks that must have ended before the job awaits approval; 0 once it was given, or if none is wanted."""
+    kinds: Mapping[tuple[str, TaskState], int] = field(default_factory=dict)
+    """`counts` by kind of task too; what there is none of is left out."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +227,16 @@ class Swept:
     """`job/task` whose lease ran out."""
     jobs: tuple[str, ...] = ()
     """Jobs that are not ended, to be advanced."""
+
+
+class QueueLoad(NamedTuple):
+    """How much there is to do on a queue, of jobs that run."""
+
+    queue: str
+    waiting: int
+    """Tasks that are ready and that nobody has claimed."""
+    running: int
+    """Tasks that a worker has claimed."""
 
 
 class TaskFilter(NamedTuple):

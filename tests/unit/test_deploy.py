@@ -21,6 +21,7 @@ from farm.cli.main import app
 from farm.domain.job import JobRequest
 from farm.settings import Settings
 from tests.unit.api.conftest import World
+from workers.process import LAST_STEP_S
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE_FILES = [
@@ -166,6 +167,27 @@ def test_what_compose_starts_is_told_everything_that_it_needs() -> None:
     asked = set(re.findall(r"\$\{(\w+):\?", (ROOT / "deploy" / "compose.yml").read_text()))
     offered = set(re.findall(r"^(\w+)=", (ROOT / "deploy" / "env.example").read_text(), re.M))
     assert asked == offered
+
+
+def test_a_worker_has_more_time_to_end_than_it_takes() -> None:
+    """Its grace, then ten seconds for a sampler's last step: after that its keeper may kill it."""
+    own = float(Settings.model_fields["grace_s"].default)
+    kept: dict[str, tuple[float, float]] = {}
+    for unit in (path for path in UNITS if "worker" in path.name):
+        text = unit.read_text()
+        grace = re.search(r"FARM_GRACE_S=(\d+)", text)
+        kept[unit.name] = (float(grace[1]) if grace else own, float(re.findall(r"TimeoutStopSec=(\d+)", text)[0]))
+    for name in ("cpu-worker", "gpu-worker"):
+        service = COMPOSE["services"][name]
+        grace = re.search(r"\d+", service["environment"].get("FARM_GRACE_S", str(own)).partition(":-")[2] or str(own))
+        assert grace is not None
+        kept[name] = (float(grace[0]), 60 * float(service["stop_grace_period"].removesuffix("m")))
+    chart = (ROOT / "deploy" / "helm" / "detail-farm" / "templates" / "_helpers.tpl").read_text()
+    more = re.search(r"terminationGracePeriodSeconds: \{\{ add \$worker.graceSeconds (\d+)", chart)
+    assert more is not None
+    kept["the chart"] = (0, float(more[1]))
+    for name, (grace_s, killed_after_s) in kept.items():
+        assert killed_after_s >= grace_s + LAST_STEP_S + 10, name
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not on this machine")

@@ -41,7 +41,7 @@ local function insert(job, task)
   job.rows[task.id] = row
   touch(job, row)
   if row.kind ~= 'barrier' then
-    count(job, 'depend', 1)
+    count(job, row, 1)
     if not job.queues_known then
       job.queues_known = {}
     end

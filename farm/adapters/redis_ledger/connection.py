@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -32,7 +31,8 @@ from redis.exceptions import (
 from redis.retry import Retry
 from tenacity import Retrying, retry_if_exception, wait_random_exponential
 
-from farm.errors import Rejected, Unavailable
+from farm.adapters.redis_address import RedisAddress
+from farm.errors import Unavailable
 
 CONNECT_S = 5.0
 """Seconds until a connection must stand."""
@@ -42,6 +42,9 @@ CHECK_S = 25
 """Seconds of silence after which a connection is tried before it is used: firewalls forget idle ones."""
 PAUSE_MAX_S = 5.0
 """Seconds; the longest pause between two tries of a patient ledger."""
+
+Observe = Callable[[str, float, bool], None]
+"""Told of a verb, the seconds until its answer, and whether it was one."""
 
 _LATER = re.compile(r"(?:^|-)(?:LOADING|MASTERDOWN|MISCONF|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS)\b")
 """Error codes of a server that will do better later, in an answer or in a script's error."""
@@ -58,7 +61,13 @@ class Connection:
     """Runs scripts and commands; short outages are ridden out for `patience_s`."""
 
     def __init__(
-        self, url: str, prefix: str, patience_s: float, answer_s: float, clock: Callable[[], float] | None
+        self,
+        url: str,
+        prefix: str,
+        patience_s: float,
+        answer_s: float,
+        clock: Callable[[], float] | None,
+        observe: Observe | None = None,
     ) -> None:
         self.prefix = prefix
         self._answer_s = answer_s
@@ -68,14 +77,10 @@ class Connection:
         """Whether all calls during an outage share that time, instead of each having its own."""
         self._away_since: float | None = None
         self._clock = clock
-        self._where = _without_password(url)
-        if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
-            raise Rejected(
-                f"The ledger cannot use {self._where!r}. Give the address of one server: redis://host:6379/0, "
-                f"rediss://… or unix://…; behind a Sentinel, that of a proxy or service that follows the primary."
-            )
-        self.redis: Redis = Redis.from_url(
-            url,
+        self._observe = observe or _nobody
+        address = RedisAddress.read(url)
+        self._where = address.where
+        self.redis: Redis = address.client(
             decode_responses=True,
             socket_connect_timeout=CONNECT_S,
             socket_timeout=answer_s,
@@ -96,7 +101,7 @@ class Connection:
         """Run a verb's script, atomically. Raises Unavailable."""
         now = "" if self._clock is None else str(round(self._clock() * 1000))
         script = self._scripts[verb]
-        return self.ask(lambda: script(args=[self.prefix, now, *args]))
+        return self.ask(lambda: script(args=[self.prefix, now, *args]), verb)
 
     def together(self, fill: Callable[[Pipeline], object]) -> list[Any]:
         """Commands that are run in one transaction; `fill` queues them. Raises Unavailable."""
@@ -109,33 +114,36 @@ class Connection:
 
         return list(self.ask(question))
 
-    def ask(self, question: Callable[[], Any]) -> Any:  # noqa: ANN401 - what a command returns
+    def ask(self, question: Callable[[], Any], verb: str = "read") -> Any:  # noqa: ANN401 - what a command returns
         """Put a question to the server. Raises Unavailable, after `patience_s` of trying."""
         if not self.patience_s:
-            return self._ask_once(question)
+            return self._ask_once(question, verb)
         tries = Retrying(
             stop=lambda state: self._waited(state.seconds_since_start or 0) >= self.patience_s,
             wait=wait_random_exponential(multiplier=0.1, max=PAUSE_MAX_S),
             retry=retry_if_exception(_may_pass),
             reraise=True,
         )
-        return tries(self._ask_once, question)
+        return tries(self._ask_once, question, verb)
 
     def _waited(self, here: float) -> float:
         """Seconds for which an outage was ridden out, in this call or in all."""
         since = self._away_since
         return time.monotonic() - since if self.shared and since is not None else here
 
-    def _ask_once(self, question: Callable[[], Any]) -> Any:  # noqa: ANN401 - as above
+    def _ask_once(self, question: Callable[[], Any], verb: str) -> Any:  # noqa: ANN401 - as above
+        began = time.monotonic()
         try:
             answer = question()
         except RedisError as error:
+            self._observe(verb, time.monotonic() - began, False)
             self._away_since = self._away_since or time.monotonic()
             failure = _in_our_words(error, self._where, self._answer_s)
             if failure is None:
                 raise
             raise failure from error
         self._away_since = None
+        self._observe(verb, time.monotonic() - began, True)
         return answer
 
     def close(self) -> None:
@@ -143,14 +151,12 @@ class Connection:
         self.redis.close()
 
 
+def _nobody(verb: str, seconds: float, answered: bool) -> None:
+    """Nobody wants to know."""
+
+
 def _may_pass(error: BaseException) -> bool:
     return isinstance(error, Unavailable) and not isinstance(error, WrongPassword)
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 def _in_our_words(error: RedisError, where: str, answer_s: float) -> Unavailable | None:

@@ -109,6 +109,7 @@ def lease(job: str, task: str, text: str, amended: int) -> Lease:
         worker=row["worker"],
         parts=row.get("parts", 0),
         amended=bool(amended),
+        waited_s=(row["started"] - row.get("since", row["started"])) / 1000,
     )
 
 
@@ -181,7 +182,14 @@ def job_status(fields: Mapping[str, str], counts: Mapping[str, str], workers: in
         eaten=_chunks(fields.get("eaten", "")),
         reopened=_chunks(fields.get("reopened", "")),
         trial=int(fields.get("trial", 0)),
+        kinds=_kinds(counts),
     )
+
+
+def _kinds(counts: Mapping[str, str]) -> dict[tuple[str, TaskState], int]:
+    """Of `<kind>:<state>`. Below 0: tasks that came before such counts were kept."""
+    found = ((*name.partition(":"), int(tasks)) for name, tasks in counts.items())
+    return {(kind, TaskState(state)): tasks for kind, colon, state, tasks in found if colon and tasks > 0}
 
 
 def blocked(faults: Mapping[str, str]) -> tuple[Blocked, ...]:

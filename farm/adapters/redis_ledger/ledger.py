@@ -20,7 +20,8 @@ from farm.adapters.ledger_rules import (
     no_task,
 )
 from farm.adapters.redis_ledger import forms
-from farm.adapters.redis_ledger.connection import ANSWER_S, Connection, whole_ms
+from farm.adapters.redis_ledger.connection import ANSWER_S, Connection, Observe, whole_ms
+from farm.adapters.redis_ledger.counts import Counts
 from farm.adapters.redis_ledger.decisions import Decisions
 from farm.adapters.redis_ledger.log import Log
 from farm.domain.state import Outcome, TaskState
@@ -44,7 +45,7 @@ PAGE = 500
 """Rows that are read at once."""
 
 
-class RedisLedger(Decisions, Log):
+class RedisLedger(Decisions, Log, Counts):
     """The `Ledger` of a farm; as many processes as you like share it. Safe for threads.
 
     Every verb raises Unavailable where Redis cannot be reached, is loading, full, or a replica.
@@ -59,18 +60,20 @@ class RedisLedger(Decisions, Log):
         answer_s: float = ANSWER_S,
         clock: Callable[[], float] | None = None,
         events_kept: int = EVENTS_KEPT,
+        observe: Observe | None = None,
     ) -> None:
         """
         Args:
-            url: `redis://[:password@]host:port/db`, `rediss://…` or `unix://…`.
+            url: as `RedisAddress` takes it: of one server, or of the Sentinels that watch over one.
             prefix: begins every key, so that several farms can share a server.
             patience_s: seconds for which an outage is ridden out before Unavailable is raised; 0 for the API, whose
                 users want an answer, minutes for workers, which have nothing better to do.
             answer_s: seconds until a command must be answered.
             clock: for tests, seconds since 1970 in place of the server's own time.
             events_kept: in the log, at the most.
+            observe: is told of each answer.
         """
-        self._connection = Connection(url, prefix, patience_s, answer_s, clock)
+        self._connection = Connection(url, prefix, patience_s, answer_s, clock, observe)
         self._run = self._connection.run
         self._events_kept = events_kept
 

@@ -20,9 +20,12 @@ local function place(row)
   return digits((row.chunk + 1) * PLACE + row.seq - (row.front and FRONT or 0))
 end
 
-local function count(job, state, by)
-  job.counts[state] = (tonumber(job.counts[state]) or 0) + by
-  job.counts_touched[state] = true
+-- Counts by state, and by `<kind>:<state>`.
+local function count(job, row, by)
+  for _, name in ipairs({ row.state, row.kind .. ':' .. row.state }) do
+    job.counts[name] = (tonumber(job.counts[name]) or 0) + by
+    job.counts_touched[name] = true
+  end
 end
 
 local function counted(job, state)
@@ -46,10 +49,12 @@ end
 local function move(job, row, state)
   leave(job, row)
   if row.kind ~= 'barrier' then
-    count(job, row.state, -1)
-    count(job, state, 1)
+    count(job, row, -1)
   end
   row.state = state
+  if row.kind ~= 'barrier' then
+    count(job, row, 1)
+  end
   touch(job, row)
   if state == 'queued' then
     redis.call('ZADD', key(job.id, 'ready:' .. row.queue), place(row), row.id)

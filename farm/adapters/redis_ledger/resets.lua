@@ -56,7 +56,7 @@ local function remove(job, row)
   end
   leave(job, row)
   if row.kind ~= 'barrier' then
-    count(job, row.state, -1)
+    count(job, row, -1)
   end
   job.rows[row.id], job.touched[row.id] = false, nil
   redis.call('HDEL', key(job.id, 'rows'), row.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from farm.ports import Lease
-from workers.facts import LATELY, WorkerFacts
+from workers.facts import LATELY, Busy, WorkerFacts
 
 DETAIL = Lease("job", "detail.0.0", "detail", "gpu.0", 0, "detail:face", "key", 1, "a-1", "w")
 
@@ -21,3 +21,16 @@ def test_speed_and_model_are_those_of_the_latest_detail_tasks() -> None:
         facts.count(DETAIL, 2.0, "new")
     facts.count(replace(DETAIL, kind="paste"), 50.0, "another")
     assert facts.info() == {"finished": LATELY + 2, "seconds_per_task": 2.0, "models": ["new"]}
+
+
+def test_time_at_work_counts_what_is_under_way_and_nothing_twice() -> None:
+    now = [10.0]
+    busy = Busy(lambda: now[0])
+    with busy.at_work():
+        now[0] += 2
+        with busy.at_work():
+            now[0] += 1
+            assert busy.seconds == 3
+        now[0] += 1
+    now[0] += 100
+    assert busy.seconds == 4
