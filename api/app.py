@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from api import problems
 from api.auth import Keys, authenticate, check_binding
 from api.context import Context
+from api.description import describe
 from api.digests import digests
 from api.guard import Guard
 from api.routes import (
@@ -107,5 +108,6 @@ def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | 
     app.include_router(metrics, dependencies=[Depends(authenticate)])
     app.include_router(pages.router)
     problems.install(app)
+    describe(app)
     app.add_middleware(Guard)
     return app

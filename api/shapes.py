@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError
+
+
+def _number(value: object) -> object:
+    if isinstance(value, (bool, str)):
+        raise PydanticCustomError("int_type", "not a number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_number)]
+"""A number in a body: 7, also as 7.0; `true` and `"7"` are none."""
 
 
 class Asked(BaseModel):

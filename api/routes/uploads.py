@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from api.context import Context, Tools
 from api.problems import RESPONSES
-from api.shapes import Answer, Asked
+from api.shapes import Answer, Asked, Whole
 from api.spool import Spooled, spooled
 from api.views import UploadView, upload_view
 from farm.adapters.media import admit_file, admit_pictures, plain_name
@@ -21,6 +21,7 @@ from farm.errors import NotFound, Rejected
 
 router = APIRouter(tags=["uploads"], responses=RESPONSES)
 
+UploadId = Annotated[str, Path(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,79}$", description="The upload's `id`.")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=["9f86d081884c7d659a2feaa0c55ad015…"])]
 
 
@@ -51,7 +52,7 @@ class Content(Asked):
     """Bytes by their digest."""
 
     sha256: Sha256
-    size: Annotated[int, Field(ge=0)] | None = None
+    size: Annotated[Whole, Field(ge=0)] | None = None
     """Bytes; not needed."""
 
 
@@ -132,7 +133,7 @@ async def keep(sha256: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], request:
 
 
 @router.get("/uploads/{upload_id}")
-def uploaded(upload_id: Annotated[str, Path(max_length=80)], tools: Tools) -> UploadView:
+def uploaded(upload_id: UploadId, tools: Tools) -> UploadView:
     """What was uploaded, as the farm sees it."""
     return upload_view(tools.farm.media(f"upload:{upload_id}"))
 
