@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
@@ -14,8 +12,8 @@ def _number(value: object) -> object:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_number)]
-"""A number in a body: 7, also as 7.0; `true` and `"7"` are none."""
+WHOLE = BeforeValidator(_number)
+"""Behind the bounds of a number in a body: 7, also as 7.0; `true` and `"7"` are none."""
 
 
 class Asked(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from api.context import Context, Tools
 from api.problems import RESPONSES
-from api.shapes import Answer, Asked, Whole
+from api.shapes import WHOLE, Answer, Asked
 from api.spool import Spooled, spooled
 from api.views import UploadView, upload_view
 from farm.adapters.media import admit_file, admit_pictures, plain_name
@@ -52,7 +52,7 @@ class Content(Asked):
     """Bytes by their digest."""
 
     sha256: Sha256
-    size: Annotated[Whole, Field(ge=0)] | None = None
+    size: Annotated[int, Field(ge=0), WHOLE] | None = None
     """Bytes; not needed."""
 
 
