@@ -168,6 +168,9 @@ class Settings(BaseSettings):
     max_pixels: Annotated[int, Field(ge=1, le=2_000_000_000)] = 100_000_000
     """Pixels of one picture, refused before it is decoded. 100 million (12K is 80 million) take 400 MB as RGBA."""
 
+    upload_look_s: Annotated[float, Field(gt=0, le=86_400)] = 600
+    """Seconds that the API's look at one uploaded video or SEGS document may take; then it is refused."""
+
     whole_clip_frames: Annotated[int, Field(ge=16, le=4096)] = 256
     """Frames of a job that one worker samples together at the most: of `animatediff` jobs whose windows wander over
     the whole clip (a uniform `context_schedule`). 256 frames of 1080p take some 3 GB of the worker's memory."""

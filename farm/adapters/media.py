@@ -7,13 +7,13 @@ that a job with unusable input is refused before it exists.
 from __future__ import annotations
 
 import codecs
-import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from farm.adapters.media_segs import MAX_SEGS_BYTES, admit_segs
+from farm.adapters.media_apart import Kind
+from farm.adapters.media_apart import look as look_here
 from farm.adapters.media_sequence import (
     MAX_PICTURES,
     BadSequence,
@@ -24,7 +24,6 @@ from farm.adapters.media_sequence import (
     admit_sequence,
     is_picture,
 )
-from farm.adapters.media_video import admit_video
 from farm.adapters.media_zip import zip_entries
 from farm.adapters.stores import open_store
 from farm.domain.keys import media_doc
@@ -35,6 +34,9 @@ from farm.settings import Settings
 
 Source = Path | bytes | str
 """Where a picture's bytes are: a file, memory, or an object of the farm's store by its name."""
+
+Look = Callable[[Kind, Path, str, Limits], Media]
+"""(kind, path, name, limits) -> the description of a video or a SEGS document."""
 
 HEAD_BYTES = 4096
 """Bytes of a file that are looked at to tell what it is."""
@@ -64,7 +66,7 @@ class UnknownContent(Rejected):
 
 def limits_of(settings: Settings) -> Limits:
     """The limits that the farm's operator has set."""
-    return Limits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
+    return Limits(settings.max_upload_bytes, settings.max_pixels, settings.upload_look_s)
 
 
 def admit_path(path: Path, blobs: Blobs, limits: Limits) -> Media:
@@ -85,12 +87,13 @@ def admit_path(path: Path, blobs: Blobs, limits: Limits) -> Media:
     return admit_file(path, path.name, blobs, limits)
 
 
-def admit_file(path: Path, name: str, blobs: Blobs, limits: Limits) -> Media:
+def admit_file(path: Path, name: str, blobs: Blobs, limits: Limits, look: Look = look_here) -> Media:
     """Admit one file: a video, a picture, a zip of numbered pictures or a SEGS document, told by its content.
 
     Args:
         path: where its bytes are now.   name: what the user calls it; a picture's number is taken from it.
         blobs: the farm's store; it then holds the bytes and `media/<id>.json`.
+        look: how a video or a SEGS document is read: `look_apart` for what strangers send.
     Raises:
         UnknownContent: none of these; text in place of a picture, for one.
         TooLarge: more bytes, pixels or pictures than `limits` allow, seen before anything is decoded.
@@ -111,10 +114,7 @@ def admit_file(path: Path, name: str, blobs: Blobs, limits: Limits) -> Media:
     if kind == "zip":
         with zip_entries(path, name, limits) as entries:
             return _save(admit_sequence(entries, name, blobs, limits), blobs)
-    if kind == "segs":
-        media = admit_segs(_read(path, name, MAX_SEGS_BYTES), name, limits)
-    else:
-        media = admit_video(path, name, _sha256(path), limits)
+    media = look("segs" if kind == "segs" else "video", path, name, limits)
     _store_file(media, path, blobs)
     return _save(media, blobs)
 
@@ -201,20 +201,6 @@ def _entry(name: str, source: Source, blobs: Blobs) -> Entry:
             raise NotFound(f"The store has no object {source!r} for {name!r}. Upload the picture first.")
         return Entry(name, size, lambda: blobs.get(source))
     return Entry(name, source.stat().st_size, source.read_bytes)
-
-
-def _read(path: Path, name: str, most: int) -> bytes:
-    size = path.stat().st_size
-    if size > most:
-        raise TooLarge(
-            f"The SEGS document {name!r} has {size:,} bytes; at most {most:,} are read. Give masks as a video."
-        )
-    return path.read_bytes()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _store_file(media: Media, path: Path, blobs: Blobs) -> None:

@@ -149,6 +149,9 @@ def digest(pixels: NDArray[np.generic]) -> str:
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise BadPicture("it is empty, 0 bytes")
+    canvas = _webp_canvas(data)
+    if canvas[0] * canvas[1] > max_pixels:
+        raise PictureTooLarge(*canvas, max_pixels)
     try:
         picture = Image.open(BytesIO(data), formats=FORMATS)
     except _BROKEN as error:
@@ -158,6 +161,13 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         picture.close()
         raise PictureTooLarge(width, height, max_pixels)
     return picture
+
+
+def _webp_canvas(data: bytes) -> tuple[int, int]:
+    """Width and height of an extended WebP, for whose pixels the library asks as it opens it; (0, 0) for all else."""
+    if data[:4] != b"RIFF" or data[8:16] != b"WEBPVP8X" or len(data) < 30:
+        return 0, 0
+    return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
 
 
 def _pixels(picture: Image.Image) -> U8:
