@@ -32,6 +32,7 @@ from api.routes import (
 )
 from api.routes.health import health, metrics
 from api.views import ROOT
+from api.wire import Wire
 from farm.adapters.media import limits_of
 from farm.adapters.stills import Stills
 from farm.domain.forecast import Foresee
@@ -109,5 +110,6 @@ def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | 
     app.include_router(pages.router)
     problems.install(app)
     describe(app)
+    app.add_middleware(Wire)
     app.add_middleware(Guard)
     return app

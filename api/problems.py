@@ -51,10 +51,15 @@ class Forbidden(Rejected):
     """The request comes from where this API does not answer."""
 
 
+class TooSlow(Rejected):
+    """A body that comes so slowly that it only keeps a connection."""
+
+
 _KINDS: tuple[tuple[type[FarmError], int, str, str], ...] = (
     (Unauthorized, 401, "unauthorized", "An API key is needed"),
     (Forbidden, 403, "forbidden", "Not from here"),
     (NotFound, 404, "not-found", "There is no such thing"),
+    (TooSlow, 408, "too-slow", "The body did not come in time"),
     (Conflict, 409, "conflict", "The state does not allow it"),
     (TooLarge, 413, "too-large", "Over a limit"),
     (BadName, 400, "bad-name", "A name cannot be used"),
