@@ -90,6 +90,8 @@ def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | 
         # The pages that FastAPI offers load their scripts from other people's servers.
         docs_url=None,
         redoc_url=None,
+        # It would name the host that the request names, which is anybody's word.
+        redirect_slashes=False,
     )
     app.state.context = Context(
         farm,

@@ -25,6 +25,7 @@ from farm.adapters.media_sequence import (
     is_picture,
 )
 from farm.adapters.media_zip import zip_entries
+from farm.adapters.pictures import has_picture_head
 from farm.adapters.stores import open_store
 from farm.domain.keys import media_doc
 from farm.domain.media import Media
@@ -41,7 +42,6 @@ Look = Callable[[Kind, Path, str, Limits], Media]
 HEAD_BYTES = 4096
 """Bytes of a file that are looked at to tell what it is."""
 
-_PICTURE_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
 _ZIP_HEADS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 
 
@@ -173,7 +173,7 @@ def kind_of(head: bytes, name: str) -> str:
     """
     if not head:
         raise UnknownContent(name, "is empty, 0 bytes")
-    if head.startswith(_PICTURE_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+    if has_picture_head(head):
         return "picture"
     if head.startswith(_ZIP_HEADS):
         return "zip"

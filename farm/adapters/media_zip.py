@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from farm.adapters.media_sequence import MAX_PICTURES, Entry, Limits, TooManyPictures, is_picture
+from farm.adapters.pictures import has_picture_head
 from farm.errors import Rejected, TooLarge
 
 MAX_MEMBERS = 2 * MAX_PICTURES
 """Entries of a zip: macOS adds one to each picture."""
 TABLE_BYTES = 128 << 20
 """Bytes of a zip's table of contents: some 300 for each entry."""
+HEAD_BYTES = 1 << 20
+"""Bytes of a member that are unpacked before it is known to be a picture."""
 ENTRY_MARK = b"PK\x01\x02"
 """What every entry of the table begins with."""
 
@@ -104,6 +107,8 @@ def _check_place(info: zipfile.ZipInfo, name: str) -> None:
         raise BadZip(name, f"its member {member[:120]!r} points outside of it")
     if stat.S_ISLNK(info.external_attr >> 16):
         raise BadZip(name, f"its member {member[:120]!r} is a link, not a picture")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BadZip(name, f"its member {member[:120]!r} is packed by method {info.compress_type}; 0 and 8 are read")
     if info.flag_bits & 0x1:
         raise BadZip(name, f"its member {member[:120]!r} is encrypted")
 
@@ -118,7 +123,9 @@ def _loader(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Calla
         try:
             # At most the size that the directory states is ever unpacked, whatever the data would unpack to.
             with archive.open(info) as member:
-                return member.read(info.file_size)
+                head = member.read(min(info.file_size, HEAD_BYTES))
+                # What is no picture stays none, however long it is.
+                return head + member.read(info.file_size - len(head)) if has_picture_head(head) else head
         except _BROKEN as error:
             raise BadZip(name, f"its member {info.filename[:120]!r} is damaged ({error})") from error
 

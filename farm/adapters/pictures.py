@@ -18,6 +18,8 @@ F32: TypeAlias = NDArray[np.float32]
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
 """What is read. Every further format of the library is a further parser of strangers' bytes."""
 
+_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
+
 MAX_PIXELS = 100_000_000
 """Pixels of one picture unless the caller says otherwise: 12K is 80 million. As RGBA this is 400 MB."""
 
@@ -65,6 +67,11 @@ def encode_webp(pixels: U8, quality: int) -> bytes:
     out = BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(out, "WEBP", quality=quality)
     return out.getvalue()
+
+
+def has_picture_head(head: bytes) -> bool:
+    """Whether a file that begins so, with 12 bytes at least, may be one of `FORMATS`."""
+    return head.startswith(_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def picture_size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:

@@ -124,6 +124,10 @@ class Visitor:
         return Got(-1, {}, f"still open after {most_s:g} s".encode())
 
 
+Make = Callable[[Visitor], Got]
+"""A way to make an attack."""
+
+
 def _parsed(answer: bytes) -> Got:
     if not answer.startswith(b"HTTP/1.1 "):
         return Got(0, {}, b"connection closed")

@@ -107,7 +107,7 @@ def crowded_zip(members: int) -> bytes:
 def _raw_zip(members: Sequence[tuple[str, bytes, int, int]], *, shared: bool = False) -> bytes:
     bodies, table, at = [], [], 0
     for number, (name, data, size, crc) in enumerate(members):
-        fields = struct.pack("<HHHHIIIHH", 20, 0, 8 if size else 0, 0, crc, len(data), size, len(name), 0)
+        fields = struct.pack("<HHHHHIIIHH", 20, 0, 8 if size else 0, 0, 33, crc, len(data), size, len(name), 0)
         offset = 0 if shared else at
         table.append(
             b"PK\1\2" + struct.pack("<H", 20) + fields + struct.pack("<HHHII", 0, 0, 0, 0, offset) + name.encode()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-import time
 from collections.abc import Iterator
 from typing import Any
 
-from api.session import sign
 from farm.adapters.model_folder import ModelFile, content_hash
 from tests.e2e import hostile_pictures as bad
-from tests.e2e.hostile_attack import JSON, Attack, Got, Visitor
+from tests.e2e.hostile_attack import Attack, Got, Make, Visitor
 
 NONE = (400, 404, 405, 422)
 """There is nothing there, or no such name."""
@@ -69,11 +67,10 @@ def addresses(job: str) -> Iterator[Attack]:
     yield get("/api/v1/jobs/", (404, 405), "DELETE")
     yield get("/" + "a" * 60_000, (0, 400, 404, 414))
     yield get("//evil.example/%2e%2e", (404,))
+    ranges = {"Range": "bytes=" + "0-1," * 1000 + "0-1"}
     yield Attack(
         "address: 1,000 ranges at once",
-        lambda v: v.ask(
-            "GET", f"/api/v1/jobs/{job}/outputs/manifest.json", None, {"Range": "bytes=" + "0-1," * 1000 + "0-1"}
-        ),
+        lambda v: v.ask("GET", f"/api/v1/jobs/{job}/outputs/manifest.json", None, ranges),
         (200, 206, 416),
     )
 
@@ -93,14 +90,10 @@ def jobs(clip: str, mask: str) -> Iterator[Attack]:
     )
     for place in (*places, *more, "gopher://x/", "upload:../../jobs/x/job", "upload:\0", "concat:a|b", "S3://x/"):
         wrong = {**good, "input": {"uri": place}}
-        yield Attack(
-            f"job: its clip at {place!r}", lambda v, j=wrong: v.send("POST", "/jobs", j), (400, 422), no_secret
-        )  # type: ignore[misc]
+        yield Attack(f"job: its clip at {place!r}", submitted(wrong), (400, 422), no_secret)
     for place in ("file:///etc/passwd", "http://127.0.0.1/", "upload:../x"):
         wrong = {**good, "segments": [{"name": "a", "mask": place}]}
-        yield Attack(
-            f"job: its mask at {place!r}", lambda v, j=wrong: v.send("POST", "/jobs", j), (400, 422), no_secret
-        )  # type: ignore[misc]
+        yield Attack(f"job: its mask at {place!r}", submitted(wrong), (400, 422), no_secret)
     lora = {"name": "a", "mask": mask, "loras": ["../../../etc/passwd"]}
     fields: dict[str, dict[str, Any]] = {
         "a model that climbs out": {"model": "../../../../etc/passwd"},
@@ -120,7 +113,7 @@ def jobs(clip: str, mask: str) -> Iterator[Attack]:
         "a webhook inside": {"webhook": "http://127.0.0.1:6379/"},
     }
     for label, change in fields.items():
-        yield Attack(f"job: {label}", lambda v, j={**good, **change}: v.send("POST", "/jobs", j), (400, 413, 422))  # type: ignore[misc]
+        yield Attack(f"job: {label}", submitted({**good, **change}), (400, 413, 422))
     bodies = {
         "nested 100,000 deep": b'{"input":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         "objects nested 50,000 deep": b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
@@ -132,11 +125,16 @@ def jobs(clip: str, mask: str) -> Iterator[Attack]:
         "no UTF-8": b'{"name":"\xff\xfe"}',
     }
     for label, body in bodies.items():
-        yield Attack(f"job: {label}", lambda v, b=body: v.send("POST", "/jobs", b), (400, 413, 422), no_secret)  # type: ignore[misc]
+        yield Attack(f"job: {label}", submitted(body), (400, 413, 422), no_secret)
     name = {**good, "name": 'x"\r\nX-Bad: 1\r\n\r\n<script>'}
     yield Attack(
         "job: a name that is a header", lambda v: v.send("POST", "/jobs:validate", name), (200, 422), no_header
     )
+
+
+def submitted(document: object) -> Make:
+    """Somebody who submits this as a job."""
+    return lambda visitor: visitor.send("POST", "/jobs", document)
 
 
 def no_header(got: Got) -> str:
@@ -165,7 +163,7 @@ def models() -> Iterator[Attack]:
         "a shape of half numbers": weights(b'{"a":{"dtype":"U8","shape":[1e999],"data_offsets":[0,1]}}', b"x"),
     }
     for label, data in files.items():
-        yield Attack(f"model: {label}", lambda v, d=data: named(v, {"weights.safetensors": d}), (422,))  # type: ignore[misc]
+        yield Attack(f"model: {label}", added({"weights.safetensors": data}), (422,))
     vae = json.dumps({"_class_name": "AutoencoderKL", "latent_channels": "x"}).encode()
     folders: dict[str, dict[str, bytes]] = {
         "a pickle beside its configuration": {
@@ -185,109 +183,23 @@ def models() -> Iterator[Attack]:
         "an absolute path": {"model_index.json": b"{}", "/etc/a.json": b"{}"},
     }
     for label, folder in folders.items():
-        yield Attack(f"model: {label}", lambda v, f=folder: named(v, f), (413, 422))  # type: ignore[misc]
+        yield Attack(f"model: {label}", added(folder), (413, 422))
     stranger = {"hash": HEX, "files": [{"path": "config.json", "sha256": HEX, "size": 1}]}
     yield Attack("model: a hash that is not its files'", lambda v: v.send("PUT", "/models/x", stranger), (422,))
     yield Attack("model: a name that climbs out", lambda v: v.send("PUT", "/models/..%2fx", stranger), NONE)
 
 
+def added(files: dict[str, bytes]) -> Make:
+    """Somebody who adds a model of these files."""
+    return lambda visitor: named(visitor, files)
+
+
 def named(visitor: Visitor, files: dict[str, bytes]) -> Got:
     """Upload a model's files and name it."""
-    listed = []
+    listed: list[dict[str, Any]] = []
     for path, data in files.items():
         sha256 = hashlib.sha256(data).hexdigest()
         visitor.ask("PUT", f"/api/v1/models/blobs/{sha256}", data)
         listed.append({"path": path, "sha256": sha256, "size": len(data)})
-    whole = content_hash(tuple(ModelFile.model_construct(**file) for file in listed))
+    whole = content_hash(tuple(ModelFile.model_construct(None, **file) for file in listed))
     return visitor.send("PUT", "/models/hostile", {"hash": whole, "files": listed})
-
-
-def strangers(key: str) -> Iterator[Attack]:
-    """Keys, sessions and pages of others."""
-    secret = hashlib.sha256(key.encode()).digest()
-    own = sign("tester", secret, time.time())
-    forged = sign("tester", b"a guess", time.time())
-    ended = sign("tester", secret, time.time() - 1_000_000)
-    body, _, mark = own.rpartition(".")
-    longer = f"{body}9.{mark}"
-
-    def ask(
-        headers: dict[str, str], method: str = "GET", target: str = "/api/v1/jobs", data: bytes | None = None
-    ) -> Any:  # noqa: ANN401 - a way to make an attack
-        return lambda visitor: visitor.ask(method, target, data, headers, known=False)
-
-    yield Attack("key: none", ask({}), (401,))
-    for wrong in ("x", key[:-1], key + "x", "", " ", key.upper(), "\xff" * 40, "a" * 60_000):
-        yield Attack(f"key: {wrong[:30]!r}", ask({"Authorization": f"Bearer {wrong}"}), (0, 400, 401, 431))
-    yield Attack("key: in the address", ask({}, target=f"/api/v1/jobs?api_key={key}"), (401,))
-    yield Attack(
-        "key: 8 MB of JSON from a stranger", ask(JSON, "POST", data=b"[" + b"1," * (4 << 20) + b"1]"), (400, 401, 413)
-    )
-    for label, cookie in {
-        "forged": forged,
-        "ended": ended,
-        "longer": longer,
-        "empty": "",
-        "odd": "a.b.c.²",
-        "none": "a...",
-    }.items():
-        yield Attack(f"session: {label}", ask({"Cookie": f"farm_session={cookie}".encode().decode("latin-1")}), (401,))
-    cookie = {"Cookie": f"farm_session={own}", **JSON}
-    yield Attack("session: its own", ask(cookie), (200,))
-    for origin in ("https://evil.example", "null", "http://127.0.0.1.evil.example", "http://[", "http://127.0.0.1:1"):
-        yield Attack(
-            f"session: a POST from a page of {origin}",
-            ask({**cookie, "Origin": origin}, "POST", data=b"{}"),
-            (400, 403),
-        )
-    yield Attack("session: asked for by another site", ask({**cookie, "Sec-Fetch-Site": "cross-site"}), (403,))
-    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    yield Attack("page: may it ask (CORS)?", ask(asked, "OPTIONS"), (401, 403, 405), no_cors)
-    yield Attack("page: it asks with a key", ask({**asked, "Authorization": f"Bearer {key}"}), (200, 403), no_cors)
-    for host in ("evil.example", "[", "[::1", "a b", "127.0.0.1:x", "", "x" * 5000, "evil.example@127.0.0.1", "a/../b"):
-        yield Attack(f"host: {host[:30]!r}", ask({"Host": host, "Authorization": f"Bearer {key}"}), (0, 200, 400, 403))
-    yield Attack("proxy: a forged address", ask({"X-Forwarded-For": "127.0.0.1", "X-Real-IP": "127.0.0.1"}), (401,))
-
-
-def no_cors(got: Got) -> str:
-    """No other page is told that it may read."""
-    return next((f"it has {name}" for name in got.headers if name.lower().startswith("access-control-")), "")
-
-
-def wire(host: str) -> Iterator[Attack]:
-    """Requests that are no requests, or do not end."""
-    head = f"Host: {host}\r\nAuthorization: Bearer KEY\r\n"
-    start = f"POST /api/v1/uploads?name=a.png HTTP/1.1\r\n{head}"
-    both = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n"
-    texts = {
-        "two lengths": (f"{start}Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", "", (400,)),
-        "a length and chunks": (start + both, "", (0, 400, 422)),
-        "a length below 0": (f"{start}Content-Length: -5\r\n\r\n", "", (400,)),
-        "a length that is no number": (f"{start}Content-Length: x\r\n\r\n", "", (400,)),
-        "a chunk of 2^64 bytes": (
-            f"{start}Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n",
-            "",
-            (0, 400, 413, 422),
-        ),
-        "a header of 1 MB": (f"GET / HTTP/1.1\r\n{head}X: {'a' * (1 << 20)}\r\n\r\n", "", (0, 400, 431)),
-        "20,000 headers": (f"GET / HTTP/1.1\r\n{head}" + "X: a\r\n" * 20_000 + "\r\n", "", (0, 200, 400, 431)),
-        "two hosts": (f"GET / HTTP/1.1\r\n{head}Host: evil.example\r\n\r\n", "", (400,)),
-        "no request at all": ("\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n", "", (0, 400)),
-        "a method of its own": (f"X-Y /api/v1/jobs HTTP/1.1\r\n{head}\r\n", "", (400, 401, 405)),
-        "a head that drips": (f"GET / HTTP/1.1\r\n{head}X: ", "a", (0, 408)),
-        "silence": ("", "", (0,)),
-        "a body that never comes": (f"{start}Content-Length: 1000\r\n\r\n", "", (0, 408)),
-        "JSON that never comes": (f"POST /api/v1/jobs HTTP/1.1\r\n{head}Content-Length: 9\r\n\r\n", "", (0, 400, 408)),
-        "chunks without end, a byte a second": (f"{start}Transfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n", (0, 408)),
-        "a body that drips after its answer": (
-            f"POST /x HTTP/1.1\r\n{head}Content-Length: 9999\r\n\r\n",
-            "a",
-            (0, 404),
-        ),
-    }
-    for label, (text, drip, allowed) in texts.items():
-
-        def make(visitor: Visitor, text: str = text, drip: str = drip) -> Got:
-            return visitor.raw(text.replace("KEY", visitor.key).encode("latin-1"), drip=drip.encode())
-
-        yield Attack(f"wire: {label}", make, allowed)

@@ -6,14 +6,13 @@ import hashlib
 import json
 import stat
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.e2e import hostile_pictures as bad
 from tests.e2e import hostile_videos as videos
-from tests.e2e.hostile_attack import Attack, Got, Visitor
+from tests.e2e.hostile_attack import Attack, Got, Make
 
-Make = Callable[[Visitor], Got]
 NO = (413, 422)
 MAYBE = (201, 413, 422)
 """What is whole in itself may be taken, if nothing comes of what is hidden in it."""

@@ -7,6 +7,7 @@ seen where the farm must not ask, or was left behind.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import socket
@@ -20,10 +21,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
+import numpy as np
+
+from farm.adapters.pictures import encode_png
 from farm.domain.detailer import JobType
 from farm.domain.job import JobRequest
 from farm.domain.state import JobState
-from tests.e2e import hostile_pictures, hostile_requests, hostile_uploads, hostile_videos
+from tests.e2e import hostile_requests, hostile_strangers, hostile_uploads, hostile_videos
 from tests.e2e.farm_under_test import FarmUnderTest, Process
 from tests.e2e.hostile_attack import Attack, Got, Visitor
 from tests.e2e.shots import DETAILER, MODEL, hand_in, request
@@ -117,13 +122,13 @@ def main(arguments: list[str] | None = None) -> int:
             *(hostile_uploads.pictures(), hostile_uploads.archives(), hostile_uploads.moving(films, canary.url)),
             *(hostile_uploads.documents(), hostile_uploads.transfers(), hostile_requests.addresses(job)),
             *(hostile_requests.jobs(handed.clip, handed.masks["left"]), hostile_requests.models()),
-            hostile_requests.strangers(KEY),
+            hostile_strangers.strangers(KEY),
         )
         for family in attacks:
             for attack in family:
                 if re.search(only, attack.name):
                     verdict.judge(attack, process)
-        drip(verdict, [one for one in hostile_requests.wire(place.netloc) if re.search(only, one.name)])
+        drip(verdict, [one for one in hostile_strangers.wire(place.netloc) if re.search(only, one.name)])
         ended = watched(farm, visitor, films) if re.search(only, "worker") else []
         links = link_faults(farm, job)
         left = sorted(path.name for path in folder.iterdir() if path.name.startswith(("farm-upload", "tmp")))
@@ -174,14 +179,13 @@ def watched(farm: FarmUnderTest, visitor: Visitor, folder: Path) -> list[str]:
     clip = hostile_videos.clip(folder, "whole.mkv", frames=48)
     noise = clip[:2000] + bytes(255 - byte for byte in clip[2000:3000]) + clip[3000:]
     lines = []
+    mask = _uri(visitor.upload("mask.png", encode_png(np.full((48, 64), 255, np.uint8))))
     for name, data in {"cut.mkv": clip[: len(clip) // 2], "noise.mkv": noise, "whole.mkv": clip}.items():
         got = visitor.upload(name, data)
         if got.status != 201:
             lines.append(f"worker: {name}: refused, {got.reason[:100]}")
             continue
-        uri, mask = str(got.reason), visitor.upload("mask.png", hostile_pictures.PLAIN)
-        uri = _uri(got)
-        body = {"input": {"uri": uri}, "segments": [{"name": "a", "mask": _uri(mask)}], "model": MODEL}
+        body = {"input": {"uri": _uri(got)}, "segments": [{"name": "a", "mask": mask}], "model": MODEL}
         job = farm.submit(JobRequest.model_validate({**body, "detailer": DETAILER}))
         status = farm.wait(job, None)
         done = f"{len(farm.frames(job))} of {status.facts.frames} frames"
@@ -192,15 +196,11 @@ def watched(farm: FarmUnderTest, visitor: Visitor, folder: Path) -> list[str]:
 
 
 def _uri(got: Got) -> str:
-    import json
-
     return str(json.loads(got.body)["uri"])
 
 
 def link_faults(farm: FarmUnderTest, job: str) -> list[str]:
     """What is wrong with signed links to the store."""
-    import httpx
-
     name = f"jobs/{job}/manifest.json"
     good, short = farm.blobs.url(name, 60), farm.blobs.url(name, 1)
     assert good is not None
