@@ -24,6 +24,11 @@ class Got(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
 
+    def document(self) -> dict[str, Any]:
+        """The JSON object that came back."""
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
     @property
     def reason(self) -> str:
         """A line that says what came back."""

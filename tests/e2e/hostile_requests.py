@@ -58,7 +58,7 @@ def addresses(job: str) -> Iterator[Attack]:
     for path in ("../app.py", "%2e%2e/app.py", "..%2f..%2fauth.py", "/etc/passwd", "js/../../main.py"):
         yield get(f"/web/x/{path}")
     yield get(f"/api/v1/jobs/{job}/files?folder=../plans")
-    yield get(f"/api/v1/jobs/{job}/files?folder=frames&cursor=../../../../x%00", (200, 400, 422))
+    yield get(f"/api/v1/jobs/{job}/files?folder=frames&cursor=../../../../x%00", (200, 400, 404, 422))
     yield get(f"/api/v1/jobs/{job}/outputs?since=" + "9." * 4000)
     yield get(f"/api/v1/jobs/{job}/frames/{'9' * 4000}")
     yield get(f"/api/v1/jobs/{job}/frames/-1/final")

@@ -75,7 +75,7 @@ def wire(host: str) -> Iterator[Attack]:
         "a chunk of 2^64 bytes": (
             f"{start}Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n",
             "",
-            (0, 400, 413, 422),
+            (0, 400, 408),
         ),
         "a header of 1 MB": (f"GET / HTTP/1.1\r\n{head}X: {'a' * (1 << 20)}\r\n\r\n", "", (0, 400, 431)),
         "20,000 headers": (f"GET / HTTP/1.1\r\n{head}" + "X: a\r\n" * 20_000 + "\r\n", "", (0, 200, 400, 431)),

@@ -7,7 +7,6 @@ seen where the farm must not ask, or was left behind.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import socket
@@ -185,7 +184,7 @@ def watched(farm: FarmUnderTest, visitor: Visitor, folder: Path) -> list[str]:
         if got.status != 201:
             lines.append(f"worker: {name}: refused, {got.reason[:100]}")
             continue
-        body = {"input": {"uri": _uri(got)}, "segments": [{"name": "a", "mask": mask}], "model": MODEL}
+        body = {"input": {"uri": got.document()["uri"]}, "segments": [{"name": "a", "mask": mask}], "model": MODEL}
         job = farm.submit(JobRequest.model_validate({**body, "detailer": DETAILER}))
         status = farm.wait(job, None)
         done = f"{len(farm.frames(job))} of {status.facts.frames} frames"
@@ -193,10 +192,6 @@ def watched(farm: FarmUnderTest, visitor: Visitor, folder: Path) -> list[str]:
         if status.state not in (JobState.COMPLETED, JobState.FAILED):
             lines.append("    WRONG: it should have ended")
     return lines
-
-
-def _uri(got: Got) -> str:
-    return str(json.loads(got.body)["uri"])
 
 
 def link_faults(farm: FarmUnderTest, job: str) -> list[str]:
