@@ -178,7 +178,7 @@ def watched(farm: FarmUnderTest, visitor: Visitor, folder: Path) -> list[str]:
     clip = hostile_videos.clip(folder, "whole.mkv", frames=48)
     noise = clip[:2000] + bytes(255 - byte for byte in clip[2000:3000]) + clip[3000:]
     lines = []
-    mask = _uri(visitor.upload("mask.png", encode_png(np.full((48, 64), 255, np.uint8))))
+    mask = visitor.upload("mask.png", encode_png(np.full((48, 64), 255, np.uint8))).document()["uri"]
     for name, data in {"cut.mkv": clip[: len(clip) // 2], "noise.mkv": noise, "whole.mkv": clip}.items():
         got = visitor.upload(name, data)
         if got.status != 201:

@@ -1,4 +1,4 @@
-"""What runs code that was handed in, or lets strangers' bytes be read in more ways than meant, is nowhere in the farm."""
+"""What runs code that was handed in, or reads strangers' bytes in more ways than meant, is nowhere in the farm."""
 
 from __future__ import annotations
 
