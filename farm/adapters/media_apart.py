@@ -51,14 +51,15 @@ def look_apart(kind: Kind, path: Path, name: str, limits: Limits) -> Media:
     Raises:
         Rejected: as `look`; also LookFailed: too much memory, too long, a crash.   Unavailable: no child can be made.
     """
-    asked = {"kind": kind, "path": str(path), "name": name, "limits": limits}
+    asked = {"kind": kind, "path": str(path.absolute()), "name": name, "limits": limits}
     try:
         with _turns:
             child = subprocess.run(
-                [sys.executable, "-m", __name__],
+                # -P: what was handed in lies in a folder, perhaps as `json.py`, and is never a module.
+                [sys.executable, "-P", "-m", __name__],
                 input=json.dumps(asked).encode(),
                 env=_environment(),
-                cwd=path.parent,
+                cwd=path.anchor or None,
                 capture_output=True,
                 timeout=limits.look_s,
                 check=False,
@@ -99,7 +100,7 @@ def _answer(child: subprocess.CompletedProcess[bytes], name: str) -> Media:
 
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    path = os.pathsep.join(entry for entry in sys.path if entry)
     return {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 

@@ -171,10 +171,16 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def _webp_canvas(data: bytes) -> tuple[int, int]:
-    """Width and height of an extended WebP, for whose pixels the library asks as it opens it; (0, 0) for all else."""
-    if data[:4] != b"RIFF" or data[8:16] != b"WEBPVP8X" or len(data) < 30:
+    """Width and height of a WebP, for whose pixels the library asks as it opens it; (0, 0) for all else."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
         return 0, 0
-    return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if kind == b"VP8L":
+        both = int.from_bytes(data[21:25], "little")
+        return 1 + (both & 0x3FFF), 1 + (both >> 14 & 0x3FFF)
+    return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
 
 
 def _pixels(picture: Image.Image) -> U8:

@@ -48,7 +48,7 @@ EXCLUDED = ("object_level_authorization",)
 def main(arguments: list[str] | None = None) -> int:
     """Print cases, checks, and failures by route; 0 if there were enough cases and not one failure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=30, help="cases of the fuzzing phase per route and run")
+    parser.add_argument("--examples", type=int, default=5, help="cases of the fuzzing phase per route and run")
     parser.add_argument("--seed", type=int, default=20_261_120)
     parser.add_argument("--only", default="", help="a regular expression: only paths that match")
     parser.add_argument("--keep", type=Path, help="folder for the full reports")
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         known = _furnished(here.shot(8), farm)
         for name, values in (("ids of its own making", {}), ("ids that are there", known)):
             folder = given.keep / name.replace(" ", "-") if given.keep else here.new("report")
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             _configure(folder, values, given.examples)
             cases, faults = _run(folder, farm.api_url, given.seed, given.only, known=bool(values))
             say(f"{name}: {cases.total()} cases on {len(cases)} routes, {len(faults)} failures")

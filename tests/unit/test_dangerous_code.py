@@ -39,7 +39,7 @@ def faults(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        yield from (f"line {node.lineno}: import {name}" for name in names if name.split(".")[0] in MODULES)
+        yield from (f"import {name}" for name in names if name.split(".")[0] in MODULES)
         if isinstance(node, ast.Call):
             yield from _call_faults(node)
 

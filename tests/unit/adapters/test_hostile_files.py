@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from farm.adapters.media import admit_file
 from farm.adapters.media_segs import BadSegs, admit_segs
@@ -56,6 +58,15 @@ def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
 def test_the_canvas_of_a_webp_is_looked_at_before_it_is_made() -> None:
     with pytest.raises(PictureTooLarge, match="16383x16383"):
         picture_size(bad.webp_canvas(16_383))
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_the_size_of_a_plain_webp_is_known_before_it_is_opened(lossless: bool) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (301, 207)).save(out, "WEBP", lossless=lossless)
+    with pytest.raises(PictureTooLarge, match="301x207"):
+        picture_size(out.getvalue(), max_pixels=301 * 207 - 1)
+    assert picture_size(out.getvalue(), max_pixels=301 * 207) == (301, 207)
 
 
 def test_masks_that_are_small_as_png_and_large_as_pixels_are_refused() -> None:

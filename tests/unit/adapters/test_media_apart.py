@@ -25,6 +25,12 @@ def test_a_child_sees_what_this_process_sees(tmp_path: Path, monkeypatch: pytest
     assert look_apart("video", path, "clip.mp4", SMALL) == look("video", path, "clip.mp4", SMALL)
 
 
+@pytest.mark.parametrize("name", ["av.py", "json.py"])
+def test_a_file_called_as_a_module_is_never_run(tmp_path: Path, name: str) -> None:
+    path = make_clip(tmp_path / "clip.mp4", list(pictures(5))).rename(tmp_path / name)
+    assert look_apart("video", path, name, SMALL).frames == 5
+
+
 def test_a_file_that_asks_for_gigabytes_is_refused_for_it(tmp_path: Path) -> None:
     path = tmp_path / "frames.mp4"
     path.write_bytes(mp4(80_000_000))
@@ -53,7 +59,7 @@ def test_a_frame_over_the_limit_is_refused_before_it_is_decoded(tmp_path: Path) 
         probe(path, max_pixels=1_000_000)
 
 
-def test_room_is_given_to_what_is_larger_than_it_and_to_nothing_beside(tmp_path: Path) -> None:
+def test_room_is_given_to_what_is_larger_than_it() -> None:
     room = Room(10)
     with room.taken(50):
         pass

@@ -14,6 +14,7 @@ from api import connection, wire
 from api.connection import Connection
 from tests.e2e import hostile_requests, hostile_strangers, hostile_uploads
 from tests.e2e.hostile_attack import Attack, Visitor
+from tests.e2e.hostile_pictures import PLAIN
 from tests.unit.api.conftest import KEY, World
 
 HEAVY = re.compile(r"MB|larger than it says|bomb|bzip2|gigabyte|members|entries|million|grows|zeros|1,000 fields")
@@ -66,7 +67,7 @@ def test_addresses_that_climb_out(visitor: Visitor) -> None:
 
 
 def test_jobs_that_lead_to_files_and_machines(visitor: Visitor) -> None:
-    picture = visitor.upload("0001.png", hostile_uploads.bad.PLAIN)
+    picture = visitor.upload("0001.png", PLAIN)
     uri = str(picture.document()["uri"])
     assert wrong(visitor, hostile_requests.jobs(uri, uri)) == []
 
