@@ -97,7 +97,7 @@ def create_app(farm: Farm, blobs: Blobs, settings: Settings, foresee: Foresee | 
         farm,
         blobs,
         settings,
-        limits_of(settings),
+        limits_of(settings)._replace(apart=True),
         digests(blobs),
         Stills(blobs, settings.cache_folder() / "stills", settings.max_pixels),
         foresee,

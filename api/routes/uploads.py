@@ -16,7 +16,6 @@ from api.shapes import WHOLE, Answer, Asked
 from api.spool import Spooled, spooled
 from api.views import UploadView, upload_view
 from farm.adapters.media import admit_file, admit_pictures, plain_name
-from farm.adapters.media_apart import look_apart
 from farm.domain.keys import media_blob, media_doc
 from farm.domain.media import Media
 from farm.errors import NotFound, Rejected
@@ -104,7 +103,7 @@ async def upload(
     """
     async with spooled(request, tools.limits.max_bytes, name) as body:
         check_transfer(body, sha256)
-        media = await run_in_threadpool(admit_file, body.path, body.name, tools.blobs, tools.limits, look_apart)
+        media = await run_in_threadpool(admit_file, body.path, body.name, tools.blobs, tools.limits)
     return _created(response, media)
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from farm.adapters.media_apart import Kind
-from farm.adapters.media_apart import look as look_here
+from farm.adapters.media_apart import look, look_apart
 from farm.adapters.media_sequence import (
     MAX_PICTURES,
     BadSequence,
@@ -35,9 +34,6 @@ from farm.settings import Settings
 
 Source = Path | bytes | str
 """Where a picture's bytes are: a file, memory, or an object of the farm's store by its name."""
-
-Look = Callable[[Kind, Path, str, Limits], Media]
-"""(kind, path, name, limits) -> the description of a video or a SEGS document."""
 
 HEAD_BYTES = 4096
 """Bytes of a file that are looked at to tell what it is."""
@@ -87,13 +83,12 @@ def admit_path(path: Path, blobs: Blobs, limits: Limits) -> Media:
     return admit_file(path, path.name, blobs, limits)
 
 
-def admit_file(path: Path, name: str, blobs: Blobs, limits: Limits, look: Look = look_here) -> Media:
+def admit_file(path: Path, name: str, blobs: Blobs, limits: Limits) -> Media:
     """Admit one file: a video, a picture, a zip of numbered pictures or a SEGS document, told by its content.
 
     Args:
         path: where its bytes are now.   name: what the user calls it; a picture's number is taken from it.
         blobs: the farm's store; it then holds the bytes and `media/<id>.json`.
-        look: how a video or a SEGS document is read: `look_apart` for what strangers send.
     Raises:
         UnknownContent: none of these; text in place of a picture, for one.
         TooLarge: more bytes, pixels or pictures than `limits` allow, seen before anything is decoded.
@@ -114,7 +109,8 @@ def admit_file(path: Path, name: str, blobs: Blobs, limits: Limits, look: Look =
     if kind == "zip":
         with zip_entries(path, name, limits) as entries:
             return _save(admit_sequence(entries, name, blobs, limits), blobs)
-    media = look("segs" if kind == "segs" else "video", path, name, limits)
+    seen_by = look_apart if limits.apart else look
+    media = seen_by("segs" if kind == "segs" else "video", path, name, limits)
     _store_file(media, path, blobs)
     return _save(media, blobs)
 

@@ -64,6 +64,8 @@ class Limits(NamedTuple):
     """Of one picture or frame."""
     look_s: float = 600.0
     """Seconds that a look at one video or SEGS document may take, where it is looked at apart."""
+    apart: bool = False
+    """Whether videos and SEGS documents come from strangers, and are looked at in a process of their own."""
 
     @property
     def max_picture_bytes(self) -> int:

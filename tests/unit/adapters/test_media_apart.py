@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,16 @@ def test_a_frame_over_the_limit_is_refused_before_it_is_decoded(tmp_path: Path) 
         probe(path, max_pixels=1_000_000)
 
 
-def test_room_is_given_to_what_is_larger_than_it() -> None:
-    room = Room(10)
-    with room.taken(50):
-        pass
+def test_who_finds_too_little_room_waits_and_what_is_larger_than_it_gets_all_of_it() -> None:
+    room, order = Room(10), list[str]()
+
+    def other() -> None:
+        with room.taken(50):
+            order.append("other")
+
+    waiting = threading.Thread(target=other)
     with room.taken(4), room.taken(6):
-        pass
+        waiting.start()
+        order.append("first")
+    waiting.join()
+    assert order == ["first", "other"]
