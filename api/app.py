@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from api import gate, problems
 from api.auth import authenticate, by_address
 from api.context import Context
+from api.description import describe
 from api.digests import digests
 from api.guard import Guard
 from api.hub import Hub
@@ -43,6 +44,7 @@ from api.routes import (
 from api.routes.health import health, metrics
 from api.scrape import registry
 from api.views import ROOT
+from api.wire import Wire
 from farm.adapters.counters import Counters
 from farm.adapters.media import limits_of
 from farm.adapters.stills import Stills
@@ -117,12 +119,14 @@ def create_app(
         # The pages that FastAPI offers load their scripts from other people's servers.
         docs_url=None,
         redoc_url=None,
+        # It would name the host that the request names, which is anybody's word.
+        redirect_slashes=False,
     )
     app.state.context = Context(
         farm,
         blobs,
         settings,
-        limits_of(settings),
+        limits_of(settings)._replace(apart=True),
         digests(blobs),
         Stills(blobs, settings.cache_folder() / "stills", settings.max_pixels),
         foresee,
@@ -140,6 +144,8 @@ def create_app(
     app.include_router(pages.router, dependencies=[Depends(by_address)])
     problems.install(app)
     app.add_middleware(Listening)
+    describe(app)
+    app.add_middleware(Wire)
     app.add_middleware(Guard)
     app.add_middleware(Measure, tally=counted)
     return app

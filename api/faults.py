@@ -42,7 +42,12 @@ def _fault(finding: Mapping[str, Any]) -> Fault:
     # The form of a request is no part of the path that its user wrote.
     field = ".".join(str(part) for part in place[2 if tuple(place[:2]) in _FORMS else 1 :])
     tell = _TELLERS.get(finding["type"], _other)
-    return Fault(field=field, message=tell(field or f"the {place[0]}", finding))
+    return Fault(field=_whole(field), message=_whole(tell(field or f"the {place[0]}", finding)))
+
+
+def _whole(text: str) -> str:
+    """Without halves of characters, which JSON can hold and no answer can."""
+    return text.encode(errors="replace").decode()
 
 
 def _follows(finding: Mapping[str, Any]) -> bool:

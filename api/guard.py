@@ -9,9 +9,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.headers import SECURE
 from api.problems import problem
 
-MAX_JSON_BYTES = 64 << 20
-"""Bytes of a JSON body: a collection of 200,000 pictures has some 30 million."""
-STREAMED = ("/api/v1/uploads", "/api/v1/uploads/blobs/", "/api/v1/uploads/parts/", "/api/v1/models/blobs/")
+MAX_JSON_BYTES = 8 << 20
+"""Bytes of a JSON body, which is read before the key is looked at. A job of many key frames has a million."""
+STREAMED = (
+    "/api/v1/uploads",
+    "/api/v1/uploads/blobs/",
+    "/api/v1/uploads/collections",
+    "/api/v1/uploads/parts/",
+    "/api/v1/models/blobs/",
+)
 """Paths whose bodies are not JSON, and limited by themselves. The first is meant as a whole."""
 
 

@@ -8,6 +8,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.connection import Connection
 from farm.adapters.connect import Connected, connect
 from farm.adapters.counters import Counters
 from farm.domain.forecast import Foresee
@@ -38,6 +39,7 @@ def serve(settings: Settings, foresee: Callable[[Connected], Foresee] | None = N
     """Listen until the process is told to stop."""
     uvicorn.run(
         build(settings, foresee),
+        http=Connection,
         host=settings.api_host,
         port=settings.api_port,
         # Who is local is decided by the connection, never by what a header claims.

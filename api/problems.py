@@ -13,6 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import Field
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from api.faults import Fault, explain
 from api.headers import SECURE
@@ -23,6 +25,7 @@ from farm.errors import Conflict, FarmError, NotFound, Rejected, TooLarge, Unava
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 RETRY_AFTER_S = 2
 """Seconds after which a client should ask again when a server behind the API does not answer."""
 
@@ -70,6 +73,10 @@ class TooMany(Rejected):
         super().__init__(text)
 
 
+class TooSlow(Rejected):
+    """A body that comes so slowly that it only keeps a connection."""
+
+
 _KINDS: tuple[tuple[type[FarmError], int, str, str], ...] = (
     (Unauthorized, 401, "unauthorized", "An API key is needed"),
     (Forbidden, 403, "forbidden", "Not from here"),
@@ -77,6 +84,7 @@ _KINDS: tuple[tuple[type[FarmError], int, str, str], ...] = (
     (QuotaExceeded, 403, "quota-exceeded", "A quota is used up"),
     (TooMany, 429, "too-many-requests", "Too many requests"),
     (NotFound, 404, "not-found", "There is no such thing"),
+    (TooSlow, 408, "too-slow", "The body did not come in time"),
     (Conflict, 409, "conflict", "The state does not allow it"),
     (TooLarge, 413, "too-large", "Over a limit"),
     (BadName, 400, "bad-name", "A name cannot be used"),
@@ -110,7 +118,7 @@ def problem(request: Request, status: int, kind: str, detail: str, **more: Any) 
         title=title,
         status=status,
         detail=detail,
-        instance=request.url.path,
+        instance=request.scope["path"],
         errors=tuple(errors),
     )
     return JSONResponse(
@@ -143,16 +151,31 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 async def _http(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = str(error.detail) if isinstance(error, HTTPException) else ""
-    headers = error.headers if isinstance(error, HTTPException) else None
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if status == http.HTTPStatus.NOT_FOUND:
-        detail = f"There is nothing at {request.url.path}. /openapi.json lists all addresses."
+        detail = f"There is nothing at {request.scope['path']}. /openapi.json lists all addresses."
     if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"{request.method} is not possible at {request.url.path}. /openapi.json lists what is."
+        detail = f"{request.method} is not possible at {request.scope['path']}. /openapi.json lists what is."
+        headers["Allow"] = ", ".join(_methods(request))
     return problem(request, status, http.HTTPStatus(status).phrase.lower().replace(" ", "-"), detail, headers=headers)
 
 
+def _methods(request: Request) -> list[str]:
+    """What is possible at an address; the framework tells only of the first route there."""
+    path = request.scope["path"]
+    told = request.app.openapi()["paths"].get(path)
+    if told is not None:  # `/jobs/plan` is no job called `plan`
+        return [method for method in METHODS if method.lower() in told]
+    scopes = ((method, {**request.scope, "method": method}) for method in METHODS)
+    return [method for method, scope in scopes if any(_takes(route, scope) for route in request.app.routes)]
+
+
+def _takes(route: BaseRoute, scope: Scope) -> bool:
+    return route.matches(scope)[0] is Match.FULL
+
+
 async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
-    log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
+    log.error("request_failed", method=request.method, path=request.scope["path"], exc_info=error)
     told = "The farm made a mistake that it did not foresee; the API's log has the details. Try again, or report it."
     # This answer is made outside of all that adds headers to answers.
     return problem(request, 500, "internal", told, headers={**SECURE, "Cache-Control": "no-store"})

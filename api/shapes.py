@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError
+
+
+def _number(value: object) -> object:
+    if isinstance(value, (bool, str)):
+        raise PydanticCustomError("int_type", "not a number")
+    return value
+
+
+WHOLE = BeforeValidator(_number)
+"""Behind the bounds of a number in a body: 7, also as 7.0; `true` and `"7"` are none."""
 
 
 class Asked(BaseModel):

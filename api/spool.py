@@ -89,13 +89,16 @@ async def _counted(request: Request, most: int) -> AsyncGenerator[bytes, None]:
 
 
 async def _form_file(request: Request, body: AsyncGenerator[bytes, None]) -> tuple[str, AsyncIterator[bytes]]:
+    parser = MultiPartParser(request.headers, body, max_files=1, max_fields=16)
     try:
-        form = await MultiPartParser(request.headers, body, max_files=1, max_fields=16).parse()
+        form = await parser.parse()
     except (MultiPartException, KeyError) as error:
         raise Rejected(f"The form cannot be read ({error}). Send one file as the form field `file`.") from error
     for part in form.values():
         if isinstance(part, UploadFile):
             return part.filename or "", _blocks(part)
+    for file in parser._files_to_close_on_error:  # of a form that ends in the middle of its file
+        file.close()
     raise NoFile
 
 

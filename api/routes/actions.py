@@ -13,7 +13,7 @@ from api.problems import RESPONSES
 from api.recorder import Record
 from api.roles import needs
 from api.routes.jobs import JobId
-from api.shapes import Answer, Asked
+from api.shapes import WHOLE, Answer, Asked
 from api.views import JobView, job_view
 from farm.domain import keys
 from farm.domain.people import Role
@@ -33,9 +33,9 @@ class Which(Asked):
 
     states: tuple[TaskState, ...] = ()
     layer: Annotated[str, Field(max_length=80, examples=["detail:face"])] = ""
-    chunk: Annotated[int, Field(ge=0)] | None = None
+    chunk: Annotated[int, Field(ge=0), WHOLE] | None = None
     tasks: Annotated[tuple[str, ...], Field(max_length=10_000)] = ()
-    frame: int | None = None
+    frame: Annotated[int, WHOLE] | None = None
     """By its number; `eat` only."""
 
 
@@ -120,9 +120,9 @@ def delete(
 class Change(Asked):
     """What may be changed of a job that was submitted; what is left out stays."""
 
-    priority: Annotated[int, Field(ge=0, le=100)] | None = None
+    priority: Annotated[int, Field(ge=0, le=100), WHOLE] | None = None
     """Larger is served first."""
-    max_workers: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    max_workers: Annotated[int, Field(ge=0, le=100_000), WHOLE] | None = None
     """Workers at work on it at the same time, at most; 0: any number. Those that have begun a task finish it."""
     reason: Annotated[str, Field(max_length=500)] = ""
 

@@ -46,7 +46,7 @@ EXAMPLE = {
     "model": "demo",
 }
 
-JobId = Annotated[str, Path(description="The job's `id`.", max_length=64)]
+JobId = Annotated[str, Path(description="The job's `id`.", pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,63}$")]
 LIKE = {"like": "20260102-030405-ab12", "set": {"segments.face.prompt": "a smile"}, "frames": "5000-5099"}
 
 

@@ -55,19 +55,19 @@ def models(tools: Tools, kind: ModelKind | None = None) -> Models:
 
 
 @router.get("/models/{name}")
-def model(name: Annotated[str, Path(max_length=200)], tools: Tools) -> ModelRef:
+def model(name: Annotated[str, Path(pattern=NAME)], tools: Tools) -> ModelRef:
     """A model by its name or its content hash."""
     return tools.farm.documents.model(name)
 
 
 @router.get("/models/{name}/files")
-def files(name: Annotated[str, Path(max_length=200)], tools: Tools) -> ModelManifest:
+def files(name: Annotated[str, Path(pattern=NAME)], tools: Tools) -> ModelManifest:
     """The files of a model."""
     return stored_manifest(tools.farm.documents.model(name).hash, tools.blobs)
 
 
 @router.get("/models/{name}/verify", response_class=StreamingResponse)
-def verify(name: Annotated[str, Path(max_length=200)], tools: Tools) -> StreamingResponse:
+def verify(name: Annotated[str, Path(pattern=NAME)], tools: Tools) -> StreamingResponse:
     """Read a model's files anew and compare: a line of JSON per file, `{"path", "state"}`; the state is `ok`, `missing`
     or `damaged`. Empty lines say that the reading goes on."""
     manifest = stored_manifest(tools.farm.documents.model(name).hash, tools.blobs)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from api.context import Context, Tools
 from api.frames import FrameReader
 from api.problems import RESPONSES
 from api.routes.frames import Number, Variation
 from api.routes.jobs import JobId
+from api.routes.uploads import UploadId
 from farm.adapters.pictures import decode_rgb
 from farm.adapters.stills import preview
 from farm.errors import NotFound
@@ -65,7 +66,7 @@ def last_rendered(job_id: JobId, tools: Tools, request: Request, width: Width = 
 
 @router.get("/uploads/{upload_id}/preview", response_class=Response, responses=WEBP)
 def upload_preview(
-    upload_id: Annotated[str, Path(max_length=80)],
+    upload_id: UploadId,
     tools: Tools,
     number: Annotated[int | None, Query(description="The frame's number; the first one if left out.")] = None,
     width: Width = 1280,

@@ -10,10 +10,11 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field, model_validator
 
 from api.context import Context, Tools
+from api.json_body import document_of, read_json
 from api.problems import RESPONSES
 from api.quotas import Uploading
 from api.roles import needs
-from api.shapes import Answer, Asked
+from api.shapes import WHOLE, Answer, Asked
 from api.spool import Spooled, spooled
 from api.views import UploadView, upload_view
 from farm.adapters.media import admit_file, admit_pictures, plain_name
@@ -24,6 +25,10 @@ from farm.errors import NotFound, Rejected
 
 router = APIRouter(tags=["uploads"], responses=RESPONSES)
 
+MAX_COLLECTION_BYTES = 64 << 20
+"""Bytes of a collection as JSON: 200,000 pictures have some 30 million."""
+
+UploadId = Annotated[str, Path(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,79}$", description="The upload's `id`.")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=["9f86d081884c7d659a2feaa0c55ad015…"])]
 
 
@@ -54,7 +59,7 @@ class Content(Asked):
     """Bytes by their digest."""
 
     sha256: Sha256
-    size: Annotated[int, Field(ge=0)] | None = None
+    size: Annotated[int, Field(ge=0), WHOLE] | None = None
     """Bytes; not needed."""
 
 
@@ -108,13 +113,26 @@ async def upload(
     return _created(response, media)
 
 
-@router.post("/uploads/collections", status_code=201)
+@router.post(
+    "/uploads/collections",
+    status_code=201,
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": document_of(Collection)}}}
+    },
+)
 @needs(Role.ARTIST)
-def collect(collection: Collection, tools: Tools, response: Response) -> UploadView:
+async def collect(request: Request, tools: Tools, response: Response) -> UploadView:
     """Make one clip, or one mask per frame, of pictures that were uploaded one by one."""
+    # Read here, when the key was looked at: it may be large.
+    collection = await read_json(request, Collection, MAX_COLLECTION_BYTES)
+    media = await run_in_threadpool(_collected, collection, tools)
+    return _created(response, media)
+
+
+def _collected(collection: Collection, tools: Context) -> Media:
     pictures = [(plain_name(piece.name), _blob(piece, tools)) for piece in collection.items]
     try:
-        return _created(response, admit_pictures(pictures, collection.name, tools.blobs, tools.limits))
+        return admit_pictures(pictures, collection.name, tools.blobs, tools.limits)
     except NotFound as error:
         raise Rejected(str(error)) from error  # this address is there; what the body refers to is not
 
@@ -144,7 +162,7 @@ async def keep(
 
 
 @router.get("/uploads/{upload_id}")
-def uploaded(upload_id: Annotated[str, Path(max_length=80)], tools: Tools) -> UploadView:
+def uploaded(upload_id: UploadId, tools: Tools) -> UploadView:
     """What was uploaded, as the farm sees it."""
     return upload_view(tools.farm.media(f"upload:{upload_id}"))
 

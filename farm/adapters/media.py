@@ -7,13 +7,12 @@ that a job with unusable input is refused before it exists.
 from __future__ import annotations
 
 import codecs
-import hashlib
 import os
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from farm.adapters.media_segs import MAX_SEGS_BYTES, admit_segs
+from farm.adapters.media_apart import look, look_apart
 from farm.adapters.media_sequence import (
     MAX_PICTURES,
     BadSequence,
@@ -24,8 +23,8 @@ from farm.adapters.media_sequence import (
     admit_sequence,
     is_picture,
 )
-from farm.adapters.media_video import admit_video
 from farm.adapters.media_zip import zip_entries
+from farm.adapters.pictures import has_picture_head
 from farm.adapters.stores import open_store
 from farm.domain.keys import media_doc
 from farm.domain.media import Media
@@ -39,7 +38,6 @@ Source = Path | bytes | str
 HEAD_BYTES = 4096
 """Bytes of a file that are looked at to tell what it is."""
 
-_PICTURE_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
 _ZIP_HEADS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 
 
@@ -64,7 +62,7 @@ class UnknownContent(Rejected):
 
 def limits_of(settings: Settings) -> Limits:
     """The limits that the farm's operator has set."""
-    return Limits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
+    return Limits(settings.max_upload_bytes, settings.max_pixels, settings.upload_look_s)
 
 
 def admit_path(path: Path, blobs: Blobs, limits: Limits) -> Media:
@@ -111,10 +109,8 @@ def admit_file(path: Path, name: str, blobs: Blobs, limits: Limits) -> Media:
     if kind == "zip":
         with zip_entries(path, name, limits) as entries:
             return _save(admit_sequence(entries, name, blobs, limits), blobs)
-    if kind == "segs":
-        media = admit_segs(_read(path, name, MAX_SEGS_BYTES), name, limits)
-    else:
-        media = admit_video(path, name, _sha256(path), limits)
+    seen_by = look_apart if limits.apart else look
+    media = seen_by("segs" if kind == "segs" else "video", path, name, limits)
     _store_file(media, path, blobs)
     return _save(media, blobs)
 
@@ -173,7 +169,7 @@ def kind_of(head: bytes, name: str) -> str:
     """
     if not head:
         raise UnknownContent(name, "is empty, 0 bytes")
-    if head.startswith(_PICTURE_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+    if has_picture_head(head):
         return "picture"
     if head.startswith(_ZIP_HEADS):
         return "zip"
@@ -201,20 +197,6 @@ def _entry(name: str, source: Source, blobs: Blobs) -> Entry:
             raise NotFound(f"The store has no object {source!r} for {name!r}. Upload the picture first.")
         return Entry(name, size, lambda: blobs.get(source))
     return Entry(name, source.stat().st_size, source.read_bytes)
-
-
-def _read(path: Path, name: str, most: int) -> bytes:
-    size = path.stat().st_size
-    if size > most:
-        raise TooLarge(
-            f"The SEGS document {name!r} has {size:,} bytes; at most {most:,} are read. Give masks as a video."
-        )
-    return path.read_bytes()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _store_file(media: Media, path: Path, blobs: Blobs) -> None:

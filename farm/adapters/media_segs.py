@@ -18,6 +18,10 @@ from farm.errors import Rejected, TooLarge
 
 MAX_SEGS_BYTES = 256 << 20
 """Bytes of a SEGS document: it is read at once, and as objects takes some five times that."""
+MAX_MASK_PIXELS = 500_000_000
+"""Pixels of all masks of one frame: a worker holds them at once, at 4 bytes each."""
+MAX_LOOKED_AT = 50_000_000_000
+"""Pixels of all masks of a document: 20,000 frames with a mask of 1600x1600 px."""
 SHOWN = 5
 """Faults of a document that are told at once."""
 
@@ -55,6 +59,7 @@ def admit_segs(data: bytes, name: str, limits: Limits) -> Media:
             f"The SEGS document {name!r} is for {width}x{height} px pictures; at most {limits.max_pixels:,} pixels "
             f"are taken. Correct `header` (height first), or raise FARM_MAX_PIXELS."
         )
+    _check_amount(name, document)
     lit = False
     for where, entry in _entries(document):
         _check_region(name, where, entry, (width, height))
@@ -99,6 +104,26 @@ def _entries(document: SegsDocument) -> Iterator[tuple[str, SegEntry]]:
     for number, entries in document.frames.items():
         for index, entry in enumerate(entries):
             yield f"frames.{number}.{index}", entry
+
+
+def _check_amount(name: str, document: SegsDocument) -> None:
+    """What is small as PNG may be large as pixels."""
+    total = 0
+    for number, entries in {0: document.segs, **document.frames}.items():
+        areas = [(entry, (entry.crop_region[2] - entry.crop_region[0]) * _height(entry)) for entry in entries]
+        at_once = sum(area for _, area in areas)
+        total += sum(area * len(masks_of(entry)) for entry, area in areas)
+        if at_once > MAX_MASK_PIXELS or total > MAX_LOOKED_AT:
+            where = f"frame {number}" if document.frames else "the clip"
+            raise TooLarge(
+                f"The SEGS document {name!r} has masks of {max(at_once, total):,} pixels up to {where}; at most "
+                f"{MAX_MASK_PIXELS:,} are taken for a frame, and {MAX_LOOKED_AT:,} in all. Use smaller crop regions, "
+                f"or fewer."
+            )
+
+
+def _height(entry: SegEntry) -> int:
+    return entry.crop_region[3] - entry.crop_region[1]
 
 
 def _frames(name: str, document: SegsDocument) -> int:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from farm.adapters.blob_names import check_name
 from farm.adapters.pictures import BadPicture, decode_mask, picture_size
+from farm.adapters.room import Room
 from farm.domain.keys import media_blob
 from farm.domain.media import Media, Picture
 from farm.errors import Rejected, TooLarge
@@ -21,6 +22,10 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
 """Names by which a picture is known in a folder, a zip or a prefix; other files there are passed over."""
 MAX_PICTURES = 200_000
 """Pictures of one sequence: more than two hours at 25 per second."""
+FILES = Room(512 << 20)
+"""Bytes of pictures' files that a process holds at once, over all uploads."""
+PIXELS = Room(32_000_000)
+"""Pixels that a process decodes at once, over all uploads, at some 16 bytes each: a dozen pictures in 1080p."""
 READERS = 8
 """Pictures read, looked at and stored at once. Most of the time is the store's answer, not this machine's work."""
 
@@ -57,6 +62,10 @@ class Limits(NamedTuple):
     """Of one file, or of all pictures of a zip together."""
     max_pixels: int
     """Of one picture or frame."""
+    look_s: float = 600.0
+    """Seconds that a look at one video or SEGS document may take, where it is looked at apart."""
+    apart: bool = False
+    """Whether videos and SEGS documents come from strangers, and are looked at in a process of their own."""
 
     @property
     def max_picture_bytes(self) -> int:
@@ -205,17 +214,19 @@ def _look(entry: Entry, blobs: Blobs, limits: Limits, light: _Light) -> _Seen:
             f"{entry.name} has {entry.size:,} bytes; a picture file may have {limits.max_picture_bytes:,}. "
             f"Scale it down, or raise FARM_MAX_PIXELS."
         )
-    data = entry.load()
-    seen = _header(entry, data, limits)
-    if seen.size is not None and not light.found:
-        try:
-            light.found = bool(decode_mask(data, limits.max_pixels).any()) or light.found
-            light.decoded = True
-        except BadPicture as error:
-            seen = seen._replace(fault=str(error))
-    target = media_blob(seen.sha256)
-    if not blobs.exists(target):
-        blobs.put(target, data, _content_type(entry.name))
+    with FILES.taken(entry.size):
+        data = entry.load()
+        seen = _header(entry, data, limits)
+        if seen.size is not None and not light.found:
+            try:
+                with PIXELS.taken(seen.size[0] * seen.size[1]):
+                    light.found = light.found or bool(decode_mask(data, limits.max_pixels).any())
+                light.decoded = True
+            except BadPicture as error:
+                seen = seen._replace(fault=str(error))
+        target = media_blob(seen.sha256)
+        if not blobs.exists(target):
+            blobs.put(target, data, _content_type(entry.name))
     return seen
 
 

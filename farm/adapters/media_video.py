@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from farm.adapters.media_sequence import Limits
@@ -11,8 +12,11 @@ from farm.domain.keys import media_blob
 from farm.domain.media import Group, Media
 from farm.errors import Rejected, TooLarge
 
+LOOKED_AT_PIXELS = 20_000_000_000
+"""Pixels of a video that are looked at for the first that is set: 10,000 black frames of 1080p, a minute's work."""
 
-def admit_video(path: Path, name: str, sha256: str, limits: Limits) -> Media:
+
+def admit_video(path: Path, name: str, limits: Limits) -> Media:
     """Check a video and describe it; nothing is stored.
 
     Raises:
@@ -22,6 +26,8 @@ def admit_video(path: Path, name: str, sha256: str, limits: Limits) -> Media:
         facts = probe(path, limits.max_pixels)
     except TooLarge as error:
         raise TooLarge(f"{name}, a video: {error}") from error
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Media(
         id=sha256,
         kind="video",
@@ -32,17 +38,23 @@ def admit_video(path: Path, name: str, sha256: str, limits: Limits) -> Media:
         frames=facts.frames,
         fps=(facts.fps.numerator, facts.fps.denominator),
         has_audio=facts.has_audio,
-        empty=not _any_lit(path, len(facts.groups)),
+        empty=not _any_lit(path, len(facts.groups), LOOKED_AT_PIXELS),
         groups=tuple(Group(start=start, frames=frames) for start, frames in facts.groups),
     )
 
 
-def _any_lit(path: Path, groups: int) -> bool:
-    """Whether any pixel of any frame is set in the red channel, which is where a mask lies. Stops at the first."""
+def _any_lit(path: Path, groups: int, most: int) -> bool:
+    """Whether any pixel of any frame is set in the red channel, which is where a mask lies. Stops at the first.
+
+    What has more than `most` pixels that are not set is let be: it is decoded in tasks, not while somebody waits.
+    """
+    seen = 0
     for group in range(groups):
         try:
-            if any(pixels[..., 0].any() for _, pixels in decode_group(path, group)):
-                return True
+            for _, pixels in decode_group(path, group):
+                seen += pixels.shape[0] * pixels.shape[1]
+                if pixels[..., 0].any() or seen > most:
+                    return True
         except Rejected:
             continue  # a damaged frame fails its own chunk
     return False

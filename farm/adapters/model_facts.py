@@ -68,6 +68,16 @@ def facts_of(files: ModelFiles, name: str) -> ModelFacts:
     Raises:
         Rejected: nothing that the farm knows, or parts are missing.   BadWeights.
     """
+    try:
+        return _facts(files, name)
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise Rejected(
+            f"The configuration or the weights of {name!r} hold what no such model has ({error}). "
+            f"Fetch it again from where it came."
+        ) from error
+
+
+def _facts(files: ModelFiles, name: str) -> ModelFacts:
     if "model_index.json" in files.paths:
         return _folder(files)
     if SINGLE in files.paths:
@@ -136,7 +146,7 @@ def _json(files: ModelFiles, path: str) -> dict[str, Any]:
         return {}
     try:
         found: Any = json.loads(files.text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Rejected(f"The model's file {path!r} is no JSON: {error}. Repair it and add the model again.") from None
     return found if isinstance(found, dict) else {}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from farm.adapters.model_facts import ModelFacts, facts_of
-from farm.adapters.model_sources import LocalFiles, gathered
+from farm.adapters.model_sources import LocalFiles, check_paths, gathered
 from farm.adapters.weights_header import WeightsHeader, read_header
 from farm.errors import Rejected, TooLarge
 from farm.ports import Blobs
@@ -145,8 +145,9 @@ def put_manifest(manifest: ModelManifest, blobs: Blobs) -> None:
     """Store a manifest whose files are stored.
 
     Raises:
-        Rejected: a file is missing in the store, or the hash is not that of the files.
+        Rejected: a file is missing in the store, or the hash is not that of the files, or as `check_paths`.
     """
+    check_paths([file.path for file in manifest.files])
     if content_hash(manifest.files) != manifest.hash:
         raise Rejected(f"The model's hash is {manifest.hash}, its files give {content_hash(manifest.files)}.")
     for file in manifest.files:

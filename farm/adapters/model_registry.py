@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from farm.adapters.model_facts import facts_of
-from farm.adapters.model_folder import ModelManifest, StoredFiles, blob_name, manifest_name, upload
+from farm.adapters.model_folder import ABOUT, ModelManifest, StoredFiles, blob_name, manifest_name, upload
 from farm.domain.detailer import Detailer
 from farm.domain.model import KIND_NAMES, ModelKind, ModelRef, Recommended
 from farm.errors import NotFound, Rejected
@@ -102,13 +102,13 @@ def verified(manifest: ModelManifest, blobs: Blobs) -> Iterator[tuple[str, FileS
 
 def _recommended(manifest: ModelManifest, blobs: Blobs) -> Recommended:
     """The parameters that the model's `farm.json` recommends. Raises Rejected for what is no parameter."""
-    found = [file for file in manifest.files if file.path == "farm.json"]
+    found = [file for file in manifest.files if file.path == ABOUT]
     if not found:
         return {}
     try:
-        said: Recommended = json.loads(blobs.get(blob_name(found[0].sha256))).get("recommended", {})
+        said: Recommended = json.loads(StoredFiles(manifest, blobs).text(ABOUT)).get("recommended", {})
         Detailer.model_validate(said)
-    except ValueError as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise Rejected(f"The model's farm.json recommends what cannot be: {error}. Correct it.") from None
     return said
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
 from farm.adapters.model_facts import CLIP_TOKENS, SINGLE, facts_of
 from farm.adapters.weights_header import WeightsHeader, read_header
@@ -18,10 +18,16 @@ TOKENIZER_FILES = frozenset({"vocab.json", "merges.txt", "tokenizer.json"})
 """One of them is in every tokenizer's folder."""
 
 
+LONGEST_PATH = 240
+"""Characters of a file's path in a model: workers keep it below a folder of theirs."""
+MOST_FILES = 10_000
+"""Files of one model; the largest in diffusers' layout have some fifty."""
+
+
 class Pickle(Rejected):
     """Weights in a format that runs code when it is read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: PurePath) -> None:
         super().__init__(
             f"{str(path)!r} is a pickle, which runs code when it is read. Convert it to .safetensors: for a folder, "
             f"`save_pretrained` does; for one file, load it on a machine that you can spare with "
@@ -86,6 +92,35 @@ def gathered(path: Path, tokenizer: Path | None = None) -> dict[str, Path]:
             f"which has {CLIP_TOKENS}; for another give its folder: --tokenizer FOLDER (vocab.json and merges.txt)."
         )
     return files
+
+
+def check_paths(paths: Sequence[str]) -> None:
+    """Check the paths of a model's files, which somebody else has listed.
+
+    Raises:
+        Rejected: a pickle, an ending that no model's file has, a path twice (as a file system sees it that knows no
+            capitals), a file where another file's folder is, paths or lists that are too long.
+    """
+    if len(paths) > MOST_FILES:
+        raise Rejected(
+            f"The model has {len(paths):,} files; at most {MOST_FILES:,} are taken. Leave out what is not its own."
+        )
+    taken: dict[str, str] = {}
+    for text in paths:
+        path = PurePosixPath(text)
+        if path.suffix in PICKLES:
+            raise Pickle(path)
+        if path.suffix not in WANTED:
+            raise Rejected(f"{text!r} is no file of a model; these end in {', '.join(sorted(WANTED))}. Leave it out.")
+        if len(text) > LONGEST_PATH:
+            raise Rejected(f"The path {text[:80]!r}… has over {LONGEST_PATH} characters. Give the file a shorter one.")
+        if text.casefold() in taken:
+            raise Rejected(f"The model has {text!r} twice, also as {taken[text.casefold()]!r}. Keep one of them.")
+        taken[text.casefold()] = text
+    for name in taken:
+        below = next((str(parent) for parent in PurePosixPath(name).parents if str(parent) in taken), None)
+        if below is not None:
+            raise Rejected(f"The model has a file {taken[below]!r} and files below it, as if it were a folder.")
 
 
 def _tokenizer(folder: Path) -> dict[str, Path]:

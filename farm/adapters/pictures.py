@@ -18,6 +18,8 @@ F32: TypeAlias = NDArray[np.float32]
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
 """What is read. Every further format of the library is a further parser of strangers' bytes."""
 
+_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
+
 MAX_PIXELS = 100_000_000
 """Pixels of one picture unless the caller says otherwise: 12K is 80 million. As RGBA this is 400 MB."""
 
@@ -65,6 +67,11 @@ def encode_webp(pixels: U8, quality: int) -> bytes:
     out = BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(out, "WEBP", quality=quality)
     return out.getvalue()
+
+
+def has_picture_head(head: bytes) -> bool:
+    """Whether a file that begins so, with 12 bytes at least, may be one of `FORMATS`."""
+    return head.startswith(_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def picture_size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -149,6 +156,9 @@ def digest(pixels: NDArray[np.generic]) -> str:
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise BadPicture("it is empty, 0 bytes")
+    canvas = _webp_canvas(data)
+    if canvas[0] * canvas[1] > max_pixels:
+        raise PictureTooLarge(*canvas, max_pixels)
     try:
         picture = Image.open(BytesIO(data), formats=FORMATS)
     except _BROKEN as error:
@@ -158,6 +168,19 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         picture.close()
         raise PictureTooLarge(width, height, max_pixels)
     return picture
+
+
+def _webp_canvas(data: bytes) -> tuple[int, int]:
+    """Width and height of a WebP, for whose pixels the library asks as it opens it; (0, 0) for all else."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
+        return 0, 0
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if kind == b"VP8L":
+        both = int.from_bytes(data[21:25], "little")
+        return 1 + (both & 0x3FFF), 1 + (both >> 14 & 0x3FFF)
+    return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
 
 
 def _pixels(picture: Image.Image) -> U8:

@@ -28,6 +28,12 @@ MIN_GROUP = 24
 """Frames that a group has at least, except the last: neighbors are joined, or a clip of key frames alone would make a
 task of every frame."""
 
+MAX_FRAMES = 2_000_000
+"""Frames of one video: nine hours at 60 per second."""
+
+ROOM_PIXELS = 1_000_000
+"""Pixels that a frame may have beyond twice the size that the file's header says: codecs pad what they decode."""
+
 MAX_DELAY = 64
 """Packets that a decoder may take before it gives its first frame: twice the longest delay of any codec here."""
 
@@ -92,10 +98,11 @@ def probe(path: Path, max_pixels: int = MAX_PIXELS) -> VideoInfo:
         BadVideo: missing, empty, damaged, no moving pictures, or not one frame that can be decoded.
         PictureTooLarge: a frame has more than `max_pixels`.
     """
-    info = index_of(path).info
-    if info.width * info.height > max_pixels:
-        raise PictureTooLarge(info.width, info.height, max_pixels)
-    return info
+    with opened(path) as (_, stream):
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height > max_pixels:  # before the first frame is decoded
+            raise PictureTooLarge(width, height, max_pixels)
+    return index_of(path).info
 
 
 def index_of(path: Path) -> VideoIndex:
@@ -133,6 +140,9 @@ def _moving_pictures(path: Path, container: InputContainer) -> VideoStream:
             if stream.codec_context is None:  # what the types do not say
                 raise BadVideo(path.name, "what its pictures are coded with is not known; the file may be cut short")
             stream.codec_context.thread_count = 1
+            # A stream that grows on its way is not decoded: its first size is what was checked against the limit.
+            most = 2 * stream.codec_context.width * stream.codec_context.height + ROOM_PIXELS
+            stream.codec_context.options = {"max_pixels": str(most)}
             return stream
     kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
     raise BadVideo(path.name, f"it has no video stream, but {kinds}")
@@ -146,6 +156,8 @@ def _scan(container: InputContainer, stream: VideoStream) -> _Packets:
     untimed = 0
     for packet in container.demux(stream):
         if packet.size:
+            if len(pts) == MAX_FRAMES:
+                raise BadVideo(Path(container.name).name, f"it has over {MAX_FRAMES:,} frames; cut it up")
             untimed += packet.pts is None
             pts.append(packet.pts or 0)
             key.append(packet.is_keyframe)

@@ -33,6 +33,9 @@ class Allowances(BaseModel):
     quota_upload_bytes: Annotated[int, Field(ge=0, le=10**18)] = 0
     """Bytes that one user may upload in a day (UTC), clips and models. 0: no limit."""
 
+    upload_look_s: Annotated[float, Field(gt=0, le=86_400)] = 600
+    """Seconds that the API's look at one uploaded video or SEGS document may take; then it is refused."""
+
     def default_quota(self) -> Quota:
         """What a user has who has none of their own."""
         return Quota(jobs=self.quota_jobs, frames=self.quota_frames, upload_bytes=self.quota_upload_bytes)

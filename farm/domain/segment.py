@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 
 class SegEntry(BaseModel):
@@ -12,7 +12,7 @@ class SegEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bbox: tuple[float, float, float, float]
+    bbox: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
     """x1, y1, x2, y2."""
     crop_region: tuple[int, int, int, int]
     """x1, y1, x2, y2."""

@@ -7,6 +7,7 @@ import re
 
 from fastapi.testclient import TestClient
 
+from farm.adapters.media_sequence import Limits
 from tests.unit.adapters.test_media import png, segs
 from tests.unit.api.conftest import World
 
@@ -81,3 +82,8 @@ def test_a_collection_of_what_was_never_sent_is_refused(client: TestClient) -> N
     answer = client.post("/api/v1/uploads/collections", json={"items": items})
     assert answer.status_code == 422
     assert "Upload the picture first" in answer.json()["detail"]
+
+
+def test_what_is_handed_in_over_http_is_looked_at_in_a_process_of_its_own(client: TestClient) -> None:
+    limits: Limits = client.app.state.context.limits  # type: ignore[attr-defined]  # an application, of this API
+    assert limits.apart
