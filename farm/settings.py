@@ -11,7 +11,7 @@ from farm.errors import Rejected
 
 GIB = 1 << 30
 """Bytes."""
-DEFAULT_TIMEOUTS = dict.fromkeys(("ingest", "scan", "plan", "paste", "encode"), 3600.0) | {"detail": 21_600.0}
+DEFAULT_TIMEOUTS = dict.fromkeys(("ingest", "detect", "scan", "plan", "paste", "encode"), 3600.0) | {"detail": 21_600.0}
 """Seconds that one stage of a task may take, by its kind."""
 
 

@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from farm.adapters.onnx_header import OnnxHeader
 from farm.adapters.weights_header import WeightsHeader
+from farm.adapters.yolo_layout import DETECTOR, yolo_layout
 from farm.domain.model import WIDTHS, Family, ModelKind
 from farm.errors import Rejected
 
@@ -48,6 +50,9 @@ class ModelFiles(Protocol):
     def header(self, path: str) -> WeightsHeader:
         """Of a `.safetensors` file. Raises BadWeights."""
 
+    def network(self, path: str) -> OnnxHeader:
+        """Of a `.onnx` file. Raises BadOnnx."""
+
 
 @dataclass(frozen=True)
 class ModelFacts:
@@ -66,10 +71,13 @@ def facts_of(files: ModelFiles, name: str) -> ModelFacts:
     """What the files are; `name` is for messages.
 
     Raises:
-        Rejected: nothing that the farm knows, or parts are missing.   BadWeights.
+        Rejected: nothing that the farm knows, or parts are missing.   BadWeights, BadOnnx.
     """
     if "model_index.json" in files.paths:
         return _folder(files)
+    if DETECTOR in files.paths:
+        yolo_layout(files.network(DETECTOR), name)
+        return ModelFacts("detector")
     if SINGLE in files.paths:
         return _single(files.header(SINGLE), name)
     if IMAGE_ENCODER in files.paths:

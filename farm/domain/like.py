@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from farm.domain.assign import BadPath, Draft, assign, place
+from farm.domain.detection import Detection
 from farm.domain.job import Job, JobRequest, Source
 from farm.domain.keyframes import Keyframes
 from farm.domain.media import Media
@@ -73,7 +74,7 @@ def draft_of(job: Job, clip: Media) -> Draft:
         "segments": [
             {
                 "name": source.name,
-                source.kind: UPLOAD + source.media.id,
+                source.kind: _found_by(source.detect) if source.detect else UPLOAD + source.media.id,
                 **{name: value for name, value in own.items() if name not in shared},
                 **_attached(source),
             }
@@ -89,6 +90,11 @@ def draft_of(job: Job, clip: Media) -> Draft:
         "vram_gb": float(job.gpu_queue.partition(".")[2]),
     }
     return draft | {"type": job.type.value, "outputs": list(job.outputs)}
+
+
+def _found_by(detection: Detection) -> dict[str, Any]:
+    """A detector as it is asked for."""
+    return {**detection.model_dump(mode="json", exclude={"detector"}), "detector": detection.detector.hash}
 
 
 def _parameters(source: Source) -> dict[str, Any]:
