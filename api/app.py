@@ -14,6 +14,7 @@ from api.guard import Guard
 from api.routes import (
     actions,
     chunks,
+    detect,
     feed,
     forecast,
     frames,
@@ -61,6 +62,7 @@ _ROUTERS = (
     trace,
     frames,
     previews,
+    detect,
     chunks,
     outputs,
     models,

@@ -1,7 +1,7 @@
 """Tiny .onnx files, written field by field: detectors of bright squares, in the layout of YOLO's exports.
 
-A picture of 64x64 px has 8x8 cells; the score of a cell is the largest red value in it, so that what was fed, and where,
-can be read off what is found.
+A picture of 64x64 px has 8x8 cells; the score of a cell is the largest red value in it, so that what was fed, and
+where, can be read off what is found.
 """
 
 from __future__ import annotations

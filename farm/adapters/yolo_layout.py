@@ -10,6 +10,7 @@ Source:
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from farm.adapters.onnx_header import OnnxHeader, Shape
@@ -105,6 +106,6 @@ def _sides(shape: Shape, note: str, name: str) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
-def _shapes(shapes: list[Shape]) -> str:
+def _shapes(shapes: Sequence[Shape]) -> str:
     texts = ("[" + ", ".join("?" if side is None else str(side) for side in shape) + "]" for shape in shapes)
     return " and ".join(texts) or "nothing"

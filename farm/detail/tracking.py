@@ -19,7 +19,7 @@ from farm.detail.box import BBox, Box
 from farm.detail.detections import U8, Found, Shape, likeness, whole_pixels
 from farm.detail.resample import resize_mask
 
-REACH, REACH_PER_FRAME, FAR = 0.8, 0.2, 2.5
+REACH, REACH_PER_FRAME, FAR = 1.2, 0.2, 3.0
 """Sides of its box that something may be off its expected place: after one frame, for each further one, at most."""
 GROWTH = 2.0
 """By how much a side may grow or shrink between two sightings, at most."""

@@ -38,8 +38,8 @@ def check_detect_job(request: JobRequest) -> None:
     if len(request.segments) != 1 or request.segments[0].detect is None or request.overrides:
         raise Rejected(
             f"A job of type `detect` has one segment, with `detect`, and no `overrides`: what is found becomes its "
-            f"SEGS document. This one has {len(request.segments)} segments and {len(request.overrides)} overrides. Submit a "
-            f"job for each detector, or one of type `mask` or `animatediff` to repaint what is found."
+            f"SEGS document. This one has {len(request.segments)} segments and {len(request.overrides)} overrides. "
+            f"Submit a job for each detector, or one of type `mask` or `animatediff` to repaint what is found."
         )
 
 

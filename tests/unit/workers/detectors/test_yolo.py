@@ -113,7 +113,7 @@ def test_an_input_of_any_size_is_as_large_as_the_notes_say(tmp_path: Path) -> No
 
 def test_a_pickle_is_refused_and_the_export_named(tmp_path: Path) -> None:
     (tmp_path / "face.pt").write_bytes(b"PK")
-    with pytest.raises(Rejected, match="yolo export model=face.pt format=onnx"):
+    with pytest.raises(Rejected, match=r"yolo export model=face\.pt format=onnx"):
         add_model("face-yolo", tmp_path / "face.pt", MemoryBlobs())
 
 
