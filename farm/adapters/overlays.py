@@ -31,12 +31,23 @@ class Drawn(NamedTuple):
     dashed: bool = False
 
 
-def with_boxes(picture: U8, boxes: Sequence[Drawn]) -> U8:
-    """`picture` `[H, W, 3]` with boxes around what was found; the picture itself is left alone."""
+def with_boxes(picture: U8, boxes: Sequence[Drawn], title: str = "") -> U8:
+    """`picture` `[H, W, 3]` with boxes around what was found, and a title in its lower left corner; the picture itself
+    is left alone."""
     canvas = Image.fromarray(np.ascontiguousarray(picture[..., :3]))
     draw = ImageDraw.Draw(canvas)
     thick = max(2, round(max(canvas.size) / 400))
     font = ImageFont.load_default(max(11, round(canvas.height / 28)))
+    if title:
+        draw.text(
+            (6, canvas.height - 6),
+            title,
+            fill=(255, 255, 255),
+            font=font,
+            anchor="lb",
+            stroke_width=2,
+            stroke_fill=(0, 0, 0),
+        )
     for one in boxes:
         color = COLORS[one.number % len(COLORS)]
         x1, y1, x2, y2 = one.box

@@ -144,7 +144,8 @@ def sheet(document: SegsDocument, pictures: Iterator[tuple[int, U8]]) -> U8:
     cells = []
     for number, picture in pictures:
         by = picture.shape[1] / document.header[1]
-        cells.append(with_boxes(picture, [_drawn(entry, by, number) for entry in document.frames.get(number, ())]))
+        drawn = [_drawn(entry, by) for entry in document.frames.get(number, ())]
+        cells.append(with_boxes(picture, drawn, f"frame {number}"))
     rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
     return contact_sheet(rows, max_width=CELL)
 
@@ -156,10 +157,10 @@ def shown_frames(farm: Farm, upload: str, document: SegsDocument) -> Iterator[tu
         yield number, decode_rgb(farm.http.fetch(f"{PREFIX}/uploads/{upload}/preview?{query}").read())
 
 
-def _drawn(entry: SegEntry, by: float, number: int) -> Drawn:
+def _drawn(entry: SegEntry, by: float) -> Drawn:
     x1, y1, x2, y2 = (value * by for value in entry.bbox)
-    who = f"{entry.identity} " if entry.identity is not None else ""
-    text = f"{number}: {who}filled" if entry.filled else f"{number}: {who}{entry.label} {entry.confidence:.2f}"
+    who = f"#{entry.identity} " if entry.identity is not None else ""
+    text = f"{who}filled" if entry.filled else f"{who}{entry.label} {entry.confidence:.2f}"
     return Drawn((x1, y1, x2, y2), text, (entry.identity or 1) - 1, entry.filled)
 
 
