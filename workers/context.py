@@ -27,6 +27,7 @@ from workers.speed import Speed
 
 if TYPE_CHECKING:
     from workers.gpu.engine import Engine
+    from workers.gpu.sam import Sam
 
 _T = TypeVar("_T")
 
@@ -104,6 +105,7 @@ class Tools:
         self._engine_lock = threading.Lock()
         self._detectors: OrderedDict[str, Detector] = OrderedDict()
         """By content hash, the latest last."""
+        self._sam: tuple[str, Sam] | None = None
         self._detector_lock = threading.Lock()
 
     @property
@@ -131,6 +133,16 @@ class Tools:
                 self._detectors[ref.hash] = open_detector(ref, self.model)
             self._detectors.move_to_end(ref.hash)
             return self._detectors[ref.hash]
+
+    def sam(self, ref: ModelRef) -> Sam:
+        """A SAM, loaded once; the latest one is kept."""
+        with self._detector_lock:
+            if self._sam is None or self._sam[0] != ref.hash:
+                from workers.gpu.sam import Sam
+
+                self._sam = None
+                self._sam = ref.hash, Sam(self.model(ref.hash), ref.name)
+            return self._sam[1]
 
     def file(self, blob: str) -> Path:
         """An object as a local file, downloaded once per machine; for objects named by their content only."""

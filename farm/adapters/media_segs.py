@@ -29,7 +29,7 @@ class BadSegs(Rejected):
         super().__init__(
             f"The SEGS document {name!r} cannot be used: {fault}. It needs `header` [height, width] and either `segs` "
             f"(for the whole clip) or `frames` (by frame number), each entry with `bbox` (and `crop_region`, unless "
-            f"`crop_factor` makes it) as [x1, y1, x2, y2], and a `mask` as base64 PNG of the crop region's size or none."
+            f"`crop_factor` makes it) as [x1, y1, x2, y2] and a `mask` as base64 PNG of the region's size, or none."
         )
 
 

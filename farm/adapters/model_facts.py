@@ -89,6 +89,8 @@ def facts_of(files: ModelFiles, name: str) -> ModelFacts:
             channels = int(config.get("latent_channels", 0)) if kind == "vae" else 0
             width = _width(config) if kind == "controlnet" else 0
             return ModelFacts(kind, "", width, channels, has_motion=kind == "motion")
+        if config.get("model_type") == "sam":
+            return ModelFacts("sam")
         raise Rejected(
             f"{name!r} holds a {config.get('_class_name')!r}, which the farm cannot use by itself. Give a whole model "
             f"(with model_index.json), or a folder of one of: {', '.join(_FOLDER_KINDS)}."

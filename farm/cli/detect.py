@@ -17,12 +17,12 @@ from farm.cli.context import LONG_PATIENCE_S, client
 from farm.cli.options import Given, OptionGroup, generated
 from farm.cli.show import AsJson, notes, table, write_json
 from farm.cli.submit import wanted
-from farm.cli.typed import CLIP, Source
+from farm.cli.typed import CLIP, HOW_TO_DETECT, Source
 from farm.cli.watch import end, follow
 from farm.client import Farm
 from farm.client.http import PREFIX
 from farm.domain.detailer import Detailer
-from farm.domain.detection import FACE, DetectParameters
+from farm.domain.detection import FACE, DetectRequest
 from farm.domain.segment import SegEntry, SegsDocument
 from farm.domain.state import JobState
 
@@ -70,7 +70,7 @@ class Identity(BaseModel):
 @generated(
     finding=OptionGroup(Finding, "Detecting"),
     clip=CLIP,
-    how=OptionGroup(DetectParameters, "Detecting"),
+    how=OptionGroup(DetectRequest, "Detecting", HOW_TO_DETECT),
     crop=OptionGroup(Detailer, "Detecting", ("crop_factor", "drop_size")),
 )
 def detect(

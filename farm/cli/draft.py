@@ -155,7 +155,8 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
         made = drawn_with(segment)
         if segment.get("detect") is not None:
             detect = segment["detect"]
-            made = {**made, "detect": {**detect, "detector": model(detect.get("detector") or FACE.name)}}
+            sam = {"sam": model(detect["sam"])} if detect.get("sam") else {}
+            made = {**made, "detect": {**detect, "detector": model(detect.get("detector") or FACE.name), **sam}}
         else:
             kind = "segs" if segment.get("segs") is not None else "mask"
             made = {**made, kind: sent(segment[kind], segment["name"])}

@@ -23,6 +23,7 @@ HOW_TO_USE: dict[str, str] = {
     "lora": "--loras {}:0.8",
     "embedding": "embedding:{} in a prompt",
     "detector": "--detect {}",
+    "sam": "--detect face --detect-sam {}",
 }
 DAMAGED = 1
 """Exit code of `verify` where a file is not what it was."""

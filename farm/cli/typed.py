@@ -13,7 +13,7 @@ from farm.adapters.model_facts import IMAGE_ENCODER
 from farm.cli.draft import Draft, add_segments, assign, rooted
 from farm.cli.options import Given, OptionGroup
 from farm.domain.detailer import Detailer
-from farm.domain.detection import DetectParameters
+from farm.domain.detection import DetectParameters, DetectRequest
 from farm.domain.job import InputRequest, JobRequest
 from farm.domain.keyframes import typed_over
 from farm.errors import Rejected
@@ -56,7 +56,8 @@ class What(BaseModel):
 
 
 WHAT = OptionGroup(What, "What to detail")
-DETECT = OptionGroup(DetectParameters, "Detectors (of all --detect)", prefix="detect")
+HOW_TO_DETECT = (*DetectParameters.model_fields, "sam")
+DETECT = OptionGroup(DetectRequest, "Detectors (of all --detect)", HOW_TO_DETECT, prefix="detect")
 CLIP = OptionGroup(InputRequest, "What to detail", ("frames", "fps"))
 JOB = OptionGroup(
     JobRequest,

@@ -27,7 +27,8 @@ def detect_source(
 ) -> Source:
     """The source of a segment that a detector finds in the clip."""
     values = {name: getattr(asked, name) for name in DetectParameters.model_fields}
-    detection = Detection(detector=detector_of(asked.detector, find), **values)
+    sam = find(asked.sam, "sam") if asked.sam else None
+    detection = Detection(detector=detector_of(asked.detector, find), sam=sam, **values)
     return Source(name=segment.name, kind="detect", media=clip.brief(), detailer=detailer, detect=detection)
 
 

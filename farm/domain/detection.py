@@ -52,6 +52,13 @@ class DetectParameters(BaseModel):
     segs_pivot: SegsPivot = "combined_mask"
     """What a segment of a whole clip is: all that is marked in any frame, or in the first one."""
 
+    sam_threshold: Annotated[float, Field(ge=0, le=1)] = 0.93
+    """With `sam`: masks with at least this score are taken, or else the best one."""
+    sam_bbox_expansion: Annotated[int, Field(ge=0, le=1000)] = 0
+    """With `sam`: pixels by which the box is grown that it is shown."""
+    sam_dilation: Annotated[int, Field(ge=-512, le=512)] = 0
+    """With `sam`: pixels by which its masks are grown, inside of the box grown by `dilation`."""
+
     @model_validator(mode="after")
     def _between(self) -> DetectParameters:
         if not self.track and (self.every > 1 or self.identities):
@@ -65,12 +72,15 @@ class DetectRequest(DetectParameters):
 
     detector: Annotated[str, Field(min_length=1, max_length=200)] = FACE.name
     """`face`, which comes with the farm, or name or content hash of a detector that was added."""
+    sam: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Name or content hash of a SAM that was added: of each box, the shape of what is in it."""
 
 
 class Detection(DetectParameters):
     """The same, complete."""
 
     detector: ModelRef
+    sam: ModelRef | None = None
 
 
 def detect_run(frames: int) -> int:

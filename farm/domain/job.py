@@ -13,6 +13,7 @@ from farm.domain.detection import Detection
 from farm.domain.hooks import impure
 from farm.domain.media import Media
 from farm.domain.model import LoraRef, ModelRef
+from farm.domain.queues import CPU
 from farm.domain.segment_request import OverrideRequest, SourceName
 from farm.domain.segment_request import SegmentRequest as SegmentRequest
 
@@ -250,6 +251,12 @@ class Job(BaseModel):
     def detects(self) -> bool:
         """Whether a detector is to look at the clip first."""
         return any(source.detect is not None for source in self.sources)
+
+    @property
+    def detect_queue(self) -> str:
+        """Where detect tasks are offered: detectors need no GPU, a SAM has the torch that workers with one have."""
+        shaped = any(source.detect is not None and source.detect.sam is not None for source in self.sources)
+        return self.gpu_queue if shaped else CPU
 
     @property
     def all_sources(self) -> tuple[Source, ...]:

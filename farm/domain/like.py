@@ -94,7 +94,8 @@ def draft_of(job: Job, clip: Media) -> Draft:
 
 def _found_by(detection: Detection) -> dict[str, Any]:
     """A detector as it is asked for."""
-    return {**detection.model_dump(mode="json", exclude={"detector"}), "detector": detection.detector.hash}
+    models = {"detector": detection.detector.hash, "sam": detection.sam.hash if detection.sam else None}
+    return {**detection.model_dump(mode="json", exclude={"detector", "sam"}), **models}
 
 
 def _parameters(source: Source) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ModelKind = Literal[
-    "model", "vae", "lora", "embedding", "motion", "motion_lora", "controlnet", "ip_adapter", "detector"
+    "model", "vae", "lora", "embedding", "motion", "motion_lora", "controlnet", "ip_adapter", "detector", "sam"
 ]
 Family = Literal["", "sd1", "sd2", "sdxl", "sdxl_refiner"]
 """Empty: not known."""
@@ -23,6 +23,7 @@ KIND_NAMES: dict[ModelKind, str] = {
     "controlnet": "a ControlNet",
     "ip_adapter": "an IP-Adapter",
     "detector": "a detector",
+    "sam": "a SAM",
 }
 """For sentences."""
 FAMILY_NAMES: dict[Family, str] = {

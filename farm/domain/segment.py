@@ -8,13 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from farm.domain.detection import MaskingMode, SegsPivot
 
+Coordinate = Annotated[float, Field(ge=-1_000_000, le=1_000_000, allow_inf_nan=False)]
+"""Pixels."""
+
 
 class SegEntry(BaseModel):
     """One SEG. Coordinates in pixels of a picture of the document's `header` size, half-open."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bbox: tuple[float, float, float, float]
+    bbox: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
     """x1, y1, x2, y2."""
     crop_region: tuple[int, int, int, int] | None = None
     """x1, y1, x2, y2. None: as large as the job's `crop_factor` makes it around the bbox."""

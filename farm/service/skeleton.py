@@ -60,7 +60,7 @@ def chunk_tasks(job: Job, index: int, media: Mapping[str, Media]) -> list[NewTas
     if job.type is JobType.DETECT:
         return [
             *tasks,
-            NewTask(f"search.{index}", "detect", CPU, index, "detect", waits=tuple(reads), closes=True),
+            NewTask(f"search.{index}", "detect", job.detect_queue, index, "detect", waits=tuple(reads), closes=True),
         ]
     waits = (*reads, SEGMENTS) if job.type is JobType.ANIMATEDIFF else tuple(reads)
     if job.detects:
@@ -138,7 +138,7 @@ def detect_tasks(job: Job, media: Mapping[str, Media], first: int = 0, count: in
         start, end = detect_span(job, name)
         reads = ingest_ids(media[job.input.id], "frame", start, end - 1)
         tasks |= {read: _ingest(read) for read in reads}
-        tasks[name] = NewTask(name, "detect", CPU, layer="detect", waits=tuple(reads))
+        tasks[name] = NewTask(name, "detect", job.detect_queue, layer="detect", waits=tuple(reads))
     if first == 0:
         waits = tuple(f"detect.{number}" for number in range(total))
         tasks[TRACKS] = NewTask(TRACKS, "detect", CPU, layer="detect", waits=waits)

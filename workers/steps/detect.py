@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from farm.service.advance import media_of
 from farm.service.documents import compact
 from farm.service.skeleton import DETECTS_AHEAD, TRACKS, detect_span, detect_tasks, detects
 from workers.context import StepResult, Task, Tools
+from workers.detectors.port import Detector
 from workers.steps.identify import identify
 from workers.steps.ingest import ingested
 
@@ -27,6 +29,7 @@ VERSION = 1
 """Of what detectors are shown and what is kept of it: raise it where the same frames give other findings."""
 BATCH = 8
 """Frames in memory at once."""
+Shaper = Callable[[U8, list[Found]], list[Found]]
 
 
 def detect(task: Task, tools: Tools) -> StepResult:
@@ -62,10 +65,16 @@ def detecting(job: Job) -> list[tuple[Source, Detection]]:
     return [(source, source.detect) for source in job.sources if source.detect is not None]
 
 
-def found_in(tools: Tools, job: Job, source: Source, detection: Detection) -> list[Looked]:
-    """All that a job's detect tasks have found for a source, by frame. Raises NotFound where one is missing."""
+def found_in(
+    tools: Tools, job: Job, source: Source, detection: Detection, missing: Collection[int] = ()
+) -> list[Looked]:
+    """All that a job's detect tasks have found for a source, by frame; but for those whose numbers are `missing`.
+
+    Raises:
+        NotFound: another one is missing.
+    """
     looked: list[Looked] = []
-    for number in range(detects(job)):
+    for number in (each for each in range(detects(job)) if each not in missing):
         kind = "search" if job.type is JobType.DETECT else "detect"
         positions = _positions(job, detection, f"{kind}.{number}")
         frames = tools.json(keys.detection(job.id, source.name, number))["frames"]
@@ -95,6 +104,9 @@ def _found(task: Task, tools: Tools, detection: Detection) -> bytes:
         "threshold": detection.threshold,
         "frames": digests,
     }
+    if detection.sam is not None:
+        shown = ("dilation", "sam_threshold", "sam_bbox_expansion", "sam_dilation")
+        parts |= {"sam": detection.sam.hash, **{name: getattr(detection, name) for name in shown}}
     name = keys.detections(keys.content_key("detect", parts))
     if tools.blobs.exists(name):
         return tools.blobs.get(name)
@@ -107,6 +119,29 @@ def _looks(
     task: Task, tools: Tools, detection: Detection, digests: Sequence[str | None]
 ) -> Iterator[dict[str, Any] | None]:
     detector = tools.detector(detection.detector)
+    with _shaper(tools, detection) as shaped:
+        yield from _shown(task, tools, detection, digests, detector, shaped)
+
+
+@contextmanager
+def _shaper(tools: Tools, detection: Detection) -> Iterator[Shaper]:
+    """What gives shapes to boxes: a SAM, while it is on the device, or nothing."""
+    if detection.sam is None:
+        yield lambda _, found: found
+        return
+    sam = tools.sam(detection.sam)
+    with sam.on("cpu" if tools.engine.device == "cpu" else "cuda"):
+        yield lambda picture, found: sam.shaped(picture, found, detection)
+
+
+def _shown(
+    task: Task,
+    tools: Tools,
+    detection: Detection,
+    digests: Sequence[str | None],
+    detector: Detector,
+    shaped: Shaper,
+) -> Iterator[dict[str, Any] | None]:
     for start in range(0, len(digests), BATCH):
         batch = digests[start : start + BATCH]
         pictures = tools.pictures.read_all([digest for digest in batch if digest is not None])
@@ -115,7 +150,7 @@ def _looks(
                 yield None
             else:
                 picture = np.ascontiguousarray(pictures[digest][..., :3])
-                found = detector.find(picture, detection.threshold)
+                found = shaped(picture, detector.find(picture, detection.threshold))
                 yield {"colors": colors(picture).tobytes().hex(), "found": [_packed(one) for one in found]}
             task.progress(number, len(digests))
 

@@ -72,7 +72,8 @@ def _document(
         "made_by": {
             "detector": detection.detector.name,
             "hash": detection.detector.hash,
-            **detection.model_dump(mode="json", exclude={"detector", "masking_mode", "segs_pivot"}),
+            "sam": detection.sam.name if detection.sam else None,
+            **detection.model_dump(mode="json", exclude={"detector", "sam", "masking_mode", "segs_pivot"}),
             "clip": job.input.name,
         },
         "masking_mode": detection.masking_mode,
@@ -92,7 +93,9 @@ def _entry(job: Job, source: Source, detection: Detection, identity: int | None,
         return entry | {"dilation": detection.dilation}
     width, height = job.input.width, job.input.height
     region = make_crop_region(width, height, entry["bbox"], source.detailer.crop_factor)
-    return entry | {"crop_region": [*region], "mask": _png(_cut(found, region, detection.dilation))}
+    # A SAM's mask lies in the grown box already.
+    dilation = detection.dilation if detection.sam is None else 0
+    return entry | {"crop_region": [*region], "mask": _png(_cut(found, region, dilation))}
 
 
 def _cut(found: Found, region: Box, dilation: int) -> Mask:

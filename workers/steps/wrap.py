@@ -61,9 +61,10 @@ def _wrap_detected(task: Task, tools: Tools) -> StepResult:
     """The same of a job that repaints nothing: what was found is all that it makes."""
     job = task.job
     ((source, detection),) = detecting(job)
-    name = identify(tools, job, source, found_in(tools, job, source, detection))
+    missing = [number for number in range(chunks(job)) if not tools.blobs.exists(keys.chunk(job.id, number))]
+    name = identify(tools, job, source, found_in(tools, job, source, detection, missing))
     tools.blobs.put(keys.segs(job.id), tools.blobs.get(name), "application/json")
-    tools.blobs.put(keys.manifest(job.id), compact(_manifest(job, [], [])), "application/json")
+    tools.blobs.put(keys.manifest(job.id), compact(_manifest(job, missing, [])), "application/json")
     return StepResult(output=keys.manifest(job.id))
 
 
