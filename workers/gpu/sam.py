@@ -48,8 +48,11 @@ class Sam:
             raise BadModel(
                 f"the SAM {name!r} does not load ({error})", "add a folder of transformers' SamModel"
             ) from None
-        self._model = model.eval()
-        self._side = int(model.config.vision_config.image_size)
+        model.train(False)
+        self._model = model
+        self._weights: torch.nn.Module = model
+        vision = model.config.to_dict()["vision_config"]
+        self._side = int(vision["image_size"])
         self._device = "cpu"
 
     @contextmanager
@@ -58,11 +61,11 @@ class Sam:
         try:
             with memory_errors("load SAM"):
                 self._device = device
-                self._model.to(device)
+                self._weights.to(device)
             yield
         finally:
             self._device = "cpu"
-            self._model.to("cpu")
+            self._weights.to("cpu")
 
     def shaped(self, picture: U8, found: Sequence[Found], detection: Detection) -> list[Found]:
         """What was found in a picture `[H, W, 3]`, each with its shape within its own, grown box.
@@ -86,7 +89,7 @@ class Sam:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         pixels = torch.zeros(1, 3, self._side, self._side)
-        levels = (scaled.astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(DEVIATION)
+        levels = (scaled.astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(DEVIATION, np.float32)
         pixels[0, :, : size[1], : size[0]] = torch.from_numpy(levels.transpose(2, 0, 1))
         seen = self._model.get_image_embeddings(pixels.to(device))
         masks: list[NDArray[np.float32]] = []

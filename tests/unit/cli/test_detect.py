@@ -89,7 +89,7 @@ def test_what_cannot_be_detected_is_told_before_anything_runs(
 
 def test_the_frames_that_are_shown_are_spread_over_those_with_something_in_them() -> None:
     entry = SegEntry(bbox=(0, 0, 9, 9), identity=1)
-    frames = {number: ((entry,) if number % 2 else ()) for number in range(100)}
+    frames: dict[int, tuple[SegEntry, ...]] = {number: ((entry,) if number % 2 else ()) for number in range(100)}
     shown = chosen(SegsDocument(header=(10, 10), frames=frames))
     assert len(shown) == 12
     assert (shown[0], shown[-1]) == (1, 99)
