@@ -25,6 +25,7 @@ from farm.domain.detailer import Detailer
 from farm.domain.detection import FACE, DetectRequest
 from farm.domain.segment import SegEntry, SegsDocument
 from farm.domain.state import JobState
+from farm.errors import Rejected
 
 EPILOG = (
     "Examples: [cyan]farm detect clip.mp4 -o segs.json --picture found.png[/cyan] · "
@@ -88,6 +89,9 @@ def detect(
     A line per frame, with a box, a confidence and a number for each thing; edit it, and submit it with `--segs`.
     """
     asked = Finding.model_validate(finding)
+    for path in filter(None, (output, asked.picture)):
+        if not path.parent.is_dir() or path.is_dir():
+            raise Rejected(f"{str(path)!r} cannot be written: name a file in a folder that is there.")
     job: Given = {"type": "detect", "priority": asked.priority}
     with client(LONG_PATIENCE_S) as farm:
         request = wanted(farm, source, {"detect": [f"found={asked.detector}"]}, clip, job, crop, how)
@@ -98,10 +102,10 @@ def detect(
         data = farm.http.fetch(f"{PREFIX}/jobs/{accepted.id}/outputs/segs.json").read()
         document = read_segs(data, "segs.json")
         output.write_bytes(data)
-        if asked.picture is not None:
+        found = identities(document)
+        if asked.picture is not None and found:
             upload = (farm.job_document(accepted.id).get("document") or {})["input"]["id"]
             asked.picture.write_bytes(encode_png(sheet(document, shown_frames(farm, upload, document))))
-    found = identities(document)
     if as_json:
         write_json({"job": accepted.id, "segs": str(output), "found": [one.model_dump() for one in found]})
     else:
@@ -171,6 +175,8 @@ def _tell(found: Sequence[Identity], output: Path, asked: Finding) -> None:
         for one in found
     ]
     table(columns, rows, "Nothing was found. Lower --threshold, or look at other --labels.")
+    if not found:
+        return
     notes().print(f"{output} has them; edit it, then: farm job submit CLIP --segs {output}", markup=False)
     if asked.picture is not None:
         notes().print(f"{asked.picture} shows them.", markup=False)

@@ -87,6 +87,24 @@ def test_what_cannot_be_detected_is_told_before_anything_runs(
     assert near("job", "list", "--json").json() == []
 
 
+@pytest.mark.usefixtures("working")
+def test_nothing_found_is_said_and_no_picture_is_made(near: Run, faces: Path, tmp_path: Path) -> None:
+    said = near("detect", faces, "--labels", "hand", "--picture", "found.png")
+    assert said.code == 0, said.err
+    assert "Nothing was found" in said.err
+    assert json.loads((tmp_path / "segs.json").read_text())["frames"] == {}
+    assert not (tmp_path / "found.png").exists()
+    refused = near("job", "submit", faces, "--segs", "face=segs.json")
+    assert "it has no entry at all" in refused.err
+
+
+def test_where_nothing_can_be_written_nothing_is_begun(near: Run, faces: Path) -> None:
+    said = near("detect", faces, "-o", "no/such/folder/segs.json")
+    assert said.code != 0
+    assert "cannot be written" in said.err
+    assert near("job", "list", "--json").json() == []
+
+
 def test_the_frames_that_are_shown_are_spread_over_those_with_something_in_them() -> None:
     entry = SegEntry(bbox=(0, 0, 9, 9), identity=1)
     frames: dict[int, tuple[SegEntry, ...]] = {number: ((entry,) if number % 2 else ()) for number in range(100)}

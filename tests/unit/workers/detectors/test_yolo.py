@@ -77,6 +77,11 @@ def test_a_detector_is_added_like_any_model_and_known_as_one(tmp_path: Path) -> 
     assert ref.kind == "detector"
 
 
+def test_the_name_of_the_farms_own_detector_is_taken(tmp_path: Path) -> None:
+    with pytest.raises(Rejected, match="comes with the farm"):
+        add_model("face", square_finder(tmp_path / "squares.onnx"), MemoryBlobs())
+
+
 @pytest.mark.parametrize(
     ("notes", "said"),
     [
