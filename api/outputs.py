@@ -158,7 +158,8 @@ def final_frames(
 def single_files(job: Job, blobs: Blobs) -> list[str]:
     """Objects of the job's videos and documents, as far as they are there."""
     videos = [keys.video(job.id, variation) for variation in range(job.batch_size)] if "video" in job.outputs else []
-    return [name for name in (*videos, keys.segs(job.id), keys.manifest(job.id)) if blobs.exists(name)]
+    detected = [keys.detected(job.id, source.name) for source in job.sources if source.detect is not None]
+    return [name for name in (*videos, *detected, keys.segs(job.id), keys.manifest(job.id)) if blobs.exists(name)]
 
 
 def output_file(job_id: str, name: str, digest: Callable[[str, int], str], blobs: Blobs, direct: bool) -> OutputFile:

@@ -83,6 +83,7 @@ def areas(entries: tuple[SegEntry, ...], shape: tuple[int, ...]) -> tuple[Where,
     painted, core = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
     for entry in entries:
         mask = decode_mask(base64.b64decode(entry.mask if isinstance(entry.mask, str) else entry.mask[0]))
+        assert entry.crop_region is not None  # a job's own document has all of them
         box = Box(*entry.crop_region)
         painted[box.slices] |= feather(mask, PARAMETERS.feather) > 0
         core[box.slices] |= mask > 0
@@ -95,6 +96,7 @@ def segment_boxes(segs: Path) -> dict[int, Box]:
     found: dict[int, Box] = {}
     for number, entries in document.frames.items():
         for entry in entries:
+            assert entry.crop_region is not None  # as above
             box = Box(*entry.crop_region)
             found[number] = found[number].union(box) if number in found else box
     return found

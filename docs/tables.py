@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from farm.domain.control import ConditioningRequest, ControlRequest, ImagePromptRequest
 from farm.domain.detailer import MAX_SEED, TYPE_DEFAULTS, Detailer, JobType
+from farm.domain.detection import DetectRequest
 from farm.domain.hooks import KINDS
 from farm.domain.job import InputRequest, JobRequest, MotionLoraRequest
 from farm.domain.keyframes import Keyframes
@@ -94,6 +95,10 @@ def parameters_page() -> str:
         "\n## Of each of its `segments`\n",
         "Besides the parameters above:\n",
         _table("field", {name: SegmentRequest.model_fields[name] for name in own}),
+        "\n## Of its `detect`\n",
+        "What a detector looks for in the clip itself: [Detectors](detectors.md). On the command line "
+        "`--detect face` and, for all of them, `--detect-threshold 0.6` and so on.\n",
+        _table("field", DetectRequest.model_fields),
         *(_attachment(name, kind) for name, kind in ATTACHMENTS.items()),
         "\n## Of each of its `motion_loras`\n",
         _table("field", MotionLoraRequest.model_fields),

@@ -15,7 +15,7 @@ from farm.notice_settings import NoticeSettings
 
 GIB = 1 << 30
 """Bytes."""
-DEFAULT_TIMEOUTS = dict.fromkeys(("ingest", "scan", "plan", "paste", "encode"), 3600.0) | {"detail": 21_600.0}
+DEFAULT_TIMEOUTS = dict.fromkeys(("ingest", "detect", "scan", "plan", "paste", "encode"), 3600.0) | {"detail": 21_600.0}
 """Seconds that one stage of a task may take, by its kind."""
 
 
@@ -150,9 +150,9 @@ class Settings(Allowances, NoticeSettings):
     backoff_s: Annotated[float, Field(ge=0, le=600)] = 2
     """Seconds before the second try; doubled for each one after it."""
 
-    window_chunks: Annotated[int, Field(ge=3, le=256)] | None = None
+    window_chunks: Annotated[int, Field(ge=3, le=512)] | None = None
     """Chunks of one job in flight. At least 3, since a paste waits for its neighbors; more means more Redis memory and
-    a slower pause, fewer lets workers idle at the window's end. Not set: two for each live worker, 4 to 256."""
+    a slower pause, fewer lets workers idle at the window's end. Not set: four for each live worker, 4 to 512."""
 
     claim_slice_s: Annotated[float, Field(ge=0, le=600)] = 60
     """Seconds for which one message keeps a worker claiming. Short against the broker's visibility timeout of an hour,
@@ -171,8 +171,7 @@ class Settings(Allowances, NoticeSettings):
     `detail=7200,paste=600`. Kinds that are not named keep an hour, `detail` six; 0: no limit."""
 
     alive_file: Path | None = None
-    """A file that a worker touches with each sign of life that Redis took, for keepers that look at files: the
-    HEALTHCHECK of a container, a liveness probe. Not set: none."""
+    """File that a worker touches with each sign of life that Redis took: for HEALTHCHECKs and probes. Not set: none."""
 
     grace_s: Annotated[float, Field(ge=0, le=86_400)] = 100
     """Seconds that a worker which was told to end may take to finish its tasks; then it hands them back, at no cost of

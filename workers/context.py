@@ -15,16 +15,20 @@ from farm.adapters.model_disk import ModelDisk
 from farm.domain import keys
 from farm.domain.job import Job
 from farm.domain.media import Media
+from farm.domain.model import ModelRef
 from farm.domain.plan import Plan
 from farm.errors import NotFound
 from farm.ports import Blobs, NewTask
 from farm.service.documents import Documents
 from farm.service.tally import Tally
+from workers.detectors.opening import open_detector
+from workers.detectors.port import Detector
 from workers.pictures_cache import PictureCache
 from workers.speed import Speed
 
 if TYPE_CHECKING:
     from workers.gpu.engine import Engine
+    from workers.gpu.sam import Sam
 
 _T = TypeVar("_T")
 
@@ -34,6 +38,8 @@ frame."""
 KEPT_BYTES = 64 * 1024 * 1024
 """Stored bytes of objects above which only `KEPT_LARGE` are kept."""
 KEPT_LARGE = 12
+KEPT_DETECTORS = 4
+"""Detectors that a worker keeps in memory."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,10 @@ class Tools:
         self._object_bytes = 0
         self._lock = threading.Lock()
         self._engine_lock = threading.Lock()
+        self._detectors: OrderedDict[str, Detector] = OrderedDict()
+        """By content hash, the latest last."""
+        self._sam: tuple[str, Sam] | None = None
+        self._detector_lock = threading.Lock()
 
     @property
     def engine(self) -> Engine:
@@ -117,6 +127,26 @@ class Tools:
     def model(self, model_hash: str) -> Path:
         """Folder with a model's files, downloaded and verified once per machine; kept for this task (`next_task`)."""
         return self.models.get(model_hash)
+
+    def detector(self, ref: ModelRef) -> Detector:
+        """A detector, opened once; a few are kept."""
+        with self._detector_lock:
+            if ref.hash not in self._detectors:
+                while len(self._detectors) >= KEPT_DETECTORS:
+                    self._detectors.popitem(last=False)
+                self._detectors[ref.hash] = open_detector(ref, self.model)
+            self._detectors.move_to_end(ref.hash)
+            return self._detectors[ref.hash]
+
+    def sam(self, ref: ModelRef) -> Sam:
+        """A SAM, loaded once; the latest one is kept."""
+        with self._detector_lock:
+            if self._sam is None or self._sam[0] != ref.hash:
+                from workers.gpu.sam import Sam
+
+                self._sam = None
+                self._sam = ref.hash, Sam(self.model(ref.hash), ref.name)
+            return self._sam[1]
 
     def file(self, blob: str) -> Path:
         """An object as a local file, downloaded once per machine; for objects named by their content only."""

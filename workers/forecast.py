@@ -27,7 +27,7 @@ from farm.service.advance import media_of
 from farm.service.farm import Farm
 from farm.service.groups import group_at
 from farm.service.reading import document_name
-from farm.service.skeleton import chunk_of, chunk_tasks, chunks, scan_tasks
+from farm.service.skeleton import chunk_of, chunk_tasks, chunks, detect_tasks, scan_tasks
 from workers.context import Tools
 from workers.foresight import Foresight
 from workers.steps.parts import done_output
@@ -116,6 +116,9 @@ class _Look:
         self.samples: dict[str, Sample] = {}
         self.last: After | None = None
         self._ingests: set[str] = set()
+        if job.detects and job.type is not JobType.DETECT:
+            for task in detect_tasks(job, self.media, count=job.frames):
+                self._fixed(task.id, task.layer)
         if job.type is JobType.ANIMATEDIFF:
             for task in scan_tasks(job, self.media, count=job.frames):
                 self._fixed(task.id, task.layer)
@@ -126,6 +129,8 @@ class _Look:
         for task in chunk_tasks(self.job, number, self.media):
             if task.layer:
                 self._fixed(task.id, task.layer)
+        if self.job.type is JobType.DETECT:
+            return
         try:
             tasks = self._detail_tasks(number)
         except (NotFound, BadFrame, Rejected) as error:
@@ -206,6 +211,8 @@ class _Look:
         if isinstance(error, NotFound):
             what = "masks not scanned" if self.job.type is JobType.ANIMATEDIFF and self.like is None else "not ingested"
             text = f"frames of the clip or of its masks are {what} yet: their segments are not known before they are"
+            if self.job.detects:
+                text = "no detector has looked at the clip yet: segments are not known before"
         else:
             text = str(error)
         self.reasons[text] = None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from farm.adapters.ledger_rules import chunk_of
 from farm.adapters.stores import open_store
 from farm.errors import Rejected
 from farm.settings import Settings
@@ -40,10 +41,9 @@ def run_one(order: TaskOrder, settings: Settings, on_step: Callable[[int, int], 
         settings.cache_bytes(),
     )
     job = tools.documents.job(order.job)
-    kind, _, rest = order.task.partition(".")
-    kind = {"segments": "scan", "wrap": "encode"}.get(kind, kind)
-    first = rest.split(".")[0]
-    chunk = int(first) if kind not in {"ingest", "scan"} and first.isdigit() else -1
+    kind = order.task.partition(".")[0]
+    kind = {"segments": "scan", "tracks": "detect", "search": "detect", "wrap": "encode"}.get(kind, kind)
+    chunk = chunk_of(order.task)
 
     def outputs(tasks: Sequence[str]) -> Mapping[str, str]:
         found = {}

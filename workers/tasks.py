@@ -7,7 +7,7 @@ from celery import Celery
 from farm.ports import Offer
 from workers.runner import Runner
 
-KINDS = ("ingest", "scan", "plan", "detail", "paste", "encode")
+KINDS = ("ingest", "detect", "scan", "plan", "detail", "paste", "encode")
 """One Celery task each, named `farm.<kind>`."""
 
 

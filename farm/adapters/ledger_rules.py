@@ -74,7 +74,7 @@ IN_WORDS = {
 }
 """Decision -> how the activity of its job begins."""
 
-JOB_LEVEL = frozenset({"ingest", "scan", "segments", "wrap"})
+JOB_LEVEL = frozenset({"ingest", "detect", "tracks", "scan", "segments", "wrap"})
 """First parts of ids whose number is not a chunk's."""
 
 _JOB_ID = re.compile(r"[^\s/|{}]+")

@@ -32,8 +32,8 @@ class BadSegs(Rejected):
     def __init__(self, name: str, fault: str) -> None:
         super().__init__(
             f"The SEGS document {name!r} cannot be used: {fault}. It needs `header` [height, width] and either `segs` "
-            f"(for the whole clip) or `frames` (by frame number), each entry with `bbox` and `crop_region` as "
-            f"[x1, y1, x2, y2] and a `mask` as base64 PNG of the crop region's size, or none."
+            f"(for the whole clip) or `frames` (by frame number), each entry with `bbox` (and `crop_region`, unless "
+            f"`crop_factor` makes it) as [x1, y1, x2, y2] and a `mask` as base64 PNG of the region's size, or none."
         )
 
 
@@ -60,6 +60,8 @@ def admit_segs(data: bytes, name: str, limits: Limits) -> Media:
             f"are taken. Correct `header` (height first), or raise FARM_MAX_PIXELS."
         )
     _check_amount(name, document)
+    if not document.segs and not any(document.frames.values()):
+        raise BadSegs(name, "it has no entry at all, so there is nothing to repaint")
     lit = False
     for where, entry in _entries(document):
         _check_region(name, where, entry, (width, height))
@@ -137,6 +139,15 @@ def _frames(name: str, document: SegsDocument) -> int:
 
 
 def _check_region(name: str, where: str, entry: SegEntry, size: tuple[int, int]) -> None:
+    if entry.crop_region is None:
+        x1, y1, x2, y2 = entry.bbox
+        if x2 <= 0 or y2 <= 0 or x1 >= size[0] or y1 >= size[1]:
+            raise BadSegs(
+                name,
+                f"{where}.bbox is ({x1:g}, {y1:g}, {x2:g}, {y2:g}), which lies outside of the {size[0]}x{size[1]} px "
+                f"picture of `header`",
+            )
+        return
     x1, y1, x2, y2 = entry.crop_region
     if x1 < 0 or y1 < 0 or x2 > size[0] or y2 > size[1]:
         raise BadSegs(
@@ -155,7 +166,7 @@ def _pngs(name: str, where: str, entry: SegEntry) -> Iterable[bytes]:
 
 
 def _check_mask(name: str, where: str, entry: SegEntry, png: bytes, limits: Limits) -> bool:
-    x1, y1, x2, y2 = entry.crop_region
+    x1, y1, x2, y2 = entry.crop_region or (0, 0, 0, 0)
     try:
         size = picture_size(png, limits.max_pixels)
         if size == (x2 - x1, y2 - y1):

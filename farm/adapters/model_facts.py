@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from farm.adapters.onnx_header import OnnxHeader
 from farm.adapters.weights_header import WeightsHeader
+from farm.adapters.yolo_layout import DETECTOR, yolo_layout
 from farm.domain.model import WIDTHS, Family, ModelKind
 from farm.errors import Rejected
 
@@ -48,6 +50,9 @@ class ModelFiles(Protocol):
     def header(self, path: str) -> WeightsHeader:
         """Of a `.safetensors` file. Raises BadWeights."""
 
+    def network(self, path: str) -> OnnxHeader:
+        """Of a `.onnx` file. Raises BadOnnx."""
+
 
 @dataclass(frozen=True)
 class ModelFacts:
@@ -66,7 +71,7 @@ def facts_of(files: ModelFiles, name: str) -> ModelFacts:
     """What the files are; `name` is for messages.
 
     Raises:
-        Rejected: nothing that the farm knows, or parts are missing.   BadWeights.
+        Rejected: nothing that the farm knows, or parts are missing.   BadWeights, BadOnnx.
     """
     try:
         return _facts(files, name)
@@ -80,6 +85,9 @@ def facts_of(files: ModelFiles, name: str) -> ModelFacts:
 def _facts(files: ModelFiles, name: str) -> ModelFacts:
     if "model_index.json" in files.paths:
         return _folder(files)
+    if DETECTOR in files.paths:
+        yolo_layout(files.network(DETECTOR), name)
+        return ModelFacts("detector")
     if SINGLE in files.paths:
         return _single(files.header(SINGLE), name)
     if IMAGE_ENCODER in files.paths:
@@ -91,6 +99,8 @@ def _facts(files: ModelFiles, name: str) -> ModelFacts:
             channels = int(config.get("latent_channels", 0)) if kind == "vae" else 0
             width = _width(config) if kind == "controlnet" else 0
             return ModelFacts(kind, "", width, channels, has_motion=kind == "motion")
+        if config.get("model_type") == "sam":
+            return ModelFacts("sam")
         raise Rejected(
             f"{name!r} holds a {config.get('_class_name')!r}, which the farm cannot use by itself. Give a whole model "
             f"(with model_index.json), or a folder of one of: {', '.join(_FOLDER_KINDS)}."

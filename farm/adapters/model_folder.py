@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from farm.adapters.model_facts import ModelFacts, facts_of
 from farm.adapters.model_sources import LocalFiles, check_paths, gathered
+from farm.adapters.onnx_header import OnnxHeader, read_onnx
 from farm.adapters.weights_header import WeightsHeader, read_header
 from farm.errors import Rejected, TooLarge
 from farm.ports import Blobs
@@ -71,6 +72,12 @@ class StoredFiles:
         file = self._files[path]
         name = blob_name(file.sha256)
         return read_header(path, lambda start, length: self.blobs.get_range(name, start, length), file.size)
+
+    def network(self, path: str) -> OnnxHeader:
+        """See `ModelFiles`."""
+        file = self._files[path]
+        name = blob_name(file.sha256)
+        return read_onnx(path, lambda start, length: self.blobs.get_range(name, start, length), file.size)
 
     @cached_property
     def _files(self) -> dict[str, ModelFile]:

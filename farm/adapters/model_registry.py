@@ -13,6 +13,7 @@ from typing import Literal
 from farm.adapters.model_facts import facts_of
 from farm.adapters.model_folder import ABOUT, ModelManifest, StoredFiles, blob_name, manifest_name, upload
 from farm.domain.detailer import Detailer
+from farm.domain.detection import FACE
 from farm.domain.model import KIND_NAMES, ModelKind, ModelRef, Recommended
 from farm.errors import NotFound, Rejected
 from farm.ports import Blobs
@@ -61,6 +62,8 @@ def name_model(name: str, model_hash: str, blobs: Blobs, kind: ModelKind | None 
     facts = facts_of(StoredFiles(manifest, blobs), name)
     if kind not in (None, facts.kind):
         raise Rejected(f"{name!r} is {KIND_NAMES[facts.kind]}, not {KIND_NAMES[kind]}, by what its files hold.")
+    if facts.kind == "detector" and name == FACE.name:
+        raise Rejected(f"{name!r} is the detector that comes with the farm. Give this one another name.")
     ref = ModelRef(
         name=name,
         hash=model_hash,

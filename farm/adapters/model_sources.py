@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
 from farm.adapters.model_facts import CLIP_TOKENS, SINGLE, facts_of
-from farm.adapters.weights_header import WeightsHeader, read_header
+from farm.adapters.onnx_header import OnnxHeader, read_onnx
+from farm.adapters.weights_header import Reader, WeightsHeader, read_header
+from farm.adapters.yolo_layout import DETECTOR
 from farm.errors import Rejected
 
 WANTED = frozenset({".json", ".txt", ".safetensors", ".model"})
@@ -31,7 +33,8 @@ class Pickle(Rejected):
         super().__init__(
             f"{str(path)!r} is a pickle, which runs code when it is read. Convert it to .safetensors: for a folder, "
             f"`save_pretrained` does; for one file, load it on a machine that you can spare with "
-            f"`torch.load(path, weights_only=True)` and write its `state_dict` with `safetensors.torch.save_file`."
+            f"`torch.load(path, weights_only=True)` and write its `state_dict` with `safetensors.torch.save_file`; "
+            f"a YOLO detector is exported: yolo export model={path.name} format=onnx."
         )
 
 
@@ -54,16 +57,25 @@ class LocalFiles:
         """See `ModelFiles`."""
         file = self.files[path]
 
-        def read(start: int, length: int) -> bytes:
-            with file.open("rb") as opened:
-                opened.seek(start)
-                return opened.read(length)
+        return read_header(file.name, _reader(file), file.stat().st_size)
 
-        return read_header(file.name, read, file.stat().st_size)
+    def network(self, path: str) -> OnnxHeader:
+        """See `ModelFiles`."""
+        file = self.files[path]
+        return read_onnx(file.name, _reader(file), file.stat().st_size)
+
+
+def _reader(file: Path) -> Reader:
+    def read(start: int, length: int) -> bytes:
+        with file.open("rb") as opened:
+            opened.seek(start)
+            return opened.read(length)
+
+    return read
 
 
 def gathered(path: Path, tokenizer: Path | None = None) -> dict[str, Path]:
-    """The files of a model, by their paths in it: those of a folder, or one `.safetensors` file.
+    """The files of a model, by their paths in it: those of a folder, or one `.safetensors` or `.onnx` file.
 
     Args:
         tokenizer: folder with the vocabulary of a single file whose vocabulary is not CLIP's.
@@ -80,8 +92,15 @@ def gathered(path: Path, tokenizer: Path | None = None) -> dict[str, Path]:
         raise Rejected(
             f"{str(path)!r} is no folder and no file. Give a model folder in diffusers' layout, or a .safetensors file."
         )
+    if path.suffix == ".onnx":
+        if tokenizer is not None:
+            raise Rejected(f"A detector such as {path.name!r} reads no text. Leave the tokenizer out.")
+        return {DETECTOR: path}
     if path.suffix != ".safetensors":
-        raise Rejected(f"{str(path)!r} is no .safetensors file. Give one, or a model folder in diffusers' layout.")
+        raise Rejected(
+            f"{str(path)!r} is no .safetensors file and no .onnx file. Give one (.onnx: a detector), or a model folder "
+            f"in diffusers' layout."
+        )
     files = {SINGLE: path}
     vocabulary = facts_of(LocalFiles(files), path.name).vocabulary
     if tokenizer is not None:

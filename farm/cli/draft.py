@@ -17,10 +17,13 @@ from pydantic import ValidationError
 from farm.cli.faults import bad_document
 from farm.domain.assign import Draft as Draft
 from farm.domain.assign import assign as set_value
+from farm.domain.detection import FACE
 from farm.domain.job import JobRequest
 from farm.domain.model import lora_fields
 from farm.errors import Rejected
 
+KINDS = ("mask", "segs", "detect")
+"""Where a segment may come from."""
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
 ATTACHED = {"controlnets": "image", "image_prompts": "image", "conditionings": "mask"}
 """Lists of a segment -> what of their entries is a file."""
@@ -48,20 +51,22 @@ def add_segments(draft: Draft, kind: str, texts: Sequence[str]) -> None:
     """Add a segment for each `[name=]address`; a name that the draft has already gets the new address instead.
 
     Args:
-        kind: `mask` or `segs`.
+        kind: `mask`, `segs` or `detect`, whose addresses are detectors.
     """
     segments: list[Draft] = draft.setdefault("segments", [])
     before = {segment.get("name"): segment for segment in segments}
     for text in texts:
         name, address = named(text)
+        value = {"detector": address} if kind == "detect" else address
         if name in before:
-            before[name].pop("mask", None)
-            before[name].pop("segs", None)
-            before[name][kind] = address
+            kept = before[name].get("detect") if kind == "detect" else None
+            for other in KINDS:
+                before[name].pop(other, None)
+            before[name][kind] = {**kept, "detector": address} if isinstance(kept, dict) else value
             continue
         taken = {segment.get("name") for segment in segments}
         free = name if name not in taken else next(f"{name}-{n}" for n in range(2, 99) if f"{name}-{n}" not in taken)
-        segments.append({"name": free, kind: address})
+        segments.append({"name": free, kind: value})
 
 
 def assign(draft: Draft, text: str) -> None:
@@ -147,8 +152,14 @@ def addressed(draft: Draft, media: Callable[[str, str], str], model: Callable[[s
 
     segments = []
     for segment in draft["segments"]:
-        kind = "segs" if "segs" in segment else "mask"
-        made = {**drawn_with(segment), kind: sent(segment[kind], segment["name"])}
+        made = drawn_with(segment)
+        if segment.get("detect") is not None:
+            detect = segment["detect"]
+            sam = {"sam": model(detect["sam"])} if detect.get("sam") else {}
+            made = {**made, "detect": {**detect, "detector": model(detect.get("detector") or FACE.name), **sam}}
+        else:
+            kind = "segs" if segment.get("segs") is not None else "mask"
+            made = {**made, kind: sent(segment[kind], segment["name"])}
         for field, address in ATTACHED.items():
             if field in segment:
                 made[field] = [_attached(one, address, segment["name"], sent, model) for one in segment[field]]
@@ -179,7 +190,7 @@ def _request(draft: Draft) -> JobRequest:
     if not draft.get("segments"):
         raise Rejected(
             "The job says nothing about what to detail. Give --mask PICTURE (white is repainted; a folder or a video "
-            "for one mask per frame) or --segs FILE.json; both may be given several times."
+            "for one mask per frame), --segs FILE.json or --detect face; each may be given several times."
         )
     try:
         return JobRequest.model_validate_json(json.dumps(draft))

@@ -17,7 +17,7 @@ FILES = ("uri", "mask", "segs", "image")
 MODELS = ("model", "refiner", "vae")
 
 
-def typed_like(source: str | None, what: Given, clip: Given, job: Given, detailer: Given) -> LikeRequest:
+def typed_like(source: str | None, what: Given, clip: Given, job: Given, detailer: Given, detect: Given) -> LikeRequest:
     """The request of all that was typed beside `--like`; addresses as they were typed. Raises Rejected."""
     typed = What.model_validate(what)
     if typed.document is not None:
@@ -31,6 +31,10 @@ def typed_like(source: str | None, what: Given, clip: Given, job: Given, detaile
         for text in texts:
             name, address = named(text)
             changes[f"segments.{name}.{kind}"] = address
+    if typed.detect or detect:
+        raise Rejected(
+            "With --like, say what is another of a detector by its path: --set segments.face.detect.threshold=0.6."
+        )
     given = {**job, **as_json(detailer)}
     changes |= {name: str(value) if name == "type" else value for name, value in given.items()}
     for name in {"outputs", "loras"} & changes.keys():

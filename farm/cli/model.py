@@ -22,6 +22,8 @@ HOW_TO_USE: dict[str, str] = {
     "vae": "--vae {}",
     "lora": "--loras {}:0.8",
     "embedding": "embedding:{} in a prompt",
+    "detector": "--detect {}",
+    "sam": "--detect face --detect-sam {}",
 }
 DAMAGED = 1
 """Exit code of `verify` where a file is not what it was."""
@@ -34,7 +36,8 @@ def add(
         Path,
         typer.Argument(
             help="A folder in diffusers' layout (a MotionAdapter as motion_adapter/), or one .safetensors file: a "
-            "checkpoint of Stable Diffusion 1.x, 2.x or SDXL, a VAE, a LoRA, an embedding. No .ckpt, no .pt."
+            "checkpoint of Stable Diffusion 1.x, 2.x or SDXL, a VAE, a LoRA, an embedding; or one .onnx file: "
+            "a YOLO detector. No .ckpt, no .pt."
         ),
     ],
     kind: Kind = None,

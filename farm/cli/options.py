@@ -29,10 +29,16 @@ class OptionGroup:
     """Empty: all fields."""
     plain_flags: bool = False
     """Yes-or-no options can only be set, as there is nothing that could have set them before."""
+    prefix: str = ""
+    """Stands before the fields' names: `detect` makes `--detect-threshold` of `threshold`."""
 
     def names(self) -> Iterable[str]:
         """The fields, in the order of the help."""
         return self.fields or tuple(self.model.model_fields)
+
+    def option(self, name: str) -> str:
+        """The option's parameter, from its field."""
+        return f"{self.prefix}_{name}" if self.prefix else name
 
 
 def generated(**groups: OptionGroup) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -45,7 +51,7 @@ def generated(**groups: OptionGroup) -> Callable[[Callable[..., None]], Callable
         @wraps(function)
         def command(**values: Any) -> None:  # noqa: ANN401 - whatever the options parse to
             for name, group in groups.items():
-                given = {field: values.pop(field) for field in group.names()}
+                given = {field: values.pop(group.option(field)) for field in group.names()}
                 values[name] = {field: value for field, value in given.items() if value not in (None, [])}
             function(**values)
 
@@ -65,7 +71,7 @@ def _parameter(group: OptionGroup, name: str) -> inspect.Parameter:
     field = group.model.model_fields[name]
     kind = _plain(field.annotation)
     low, high = _bounds(field)
-    flag = "--" + (field.alias or name).replace("_", "-")
+    flag = "--" + group.option(field.alias or name).replace("_", "-")
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool and not group.plain_flags else flag,
         help=" ".join((field.description or "").split()),
@@ -75,7 +81,7 @@ def _parameter(group: OptionGroup, name: str) -> inspect.Parameter:
         rich_help_panel=group.panel,
     )
     annotation = Annotated[kind | None, option]  # type: ignore[valid-type]  # a type made at run time
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    return inspect.Parameter(group.option(name), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def _plain(annotation: Any) -> Any:  # noqa: ANN401 - annotations have no common type

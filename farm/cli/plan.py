@@ -11,7 +11,7 @@ from farm.cli.context import LONG_PATIENCE_S, client
 from farm.cli.options import Given, generated
 from farm.cli.show import AsJson, notes, out, span, table, write_json
 from farm.cli.submit import wanted
-from farm.cli.typed import CLIP, DETAILER, JOB, WHAT, Source
+from farm.cli.typed import CLIP, DETAILER, DETECT, JOB, WHAT, Source
 from farm.domain.forecast import Forecast
 
 EPILOG = (
@@ -20,12 +20,13 @@ EPILOG = (
 )
 
 
-@generated(what=WHAT, clip=CLIP, job=JOB, detailer=DETAILER)
+@generated(what=WHAT, clip=CLIP, detect=DETECT, job=JOB, detailer=DETAILER)
 def plan(
     source: Source = None,
     *,
     what: Given,
     clip: Given,
+    detect: Given,
     job: Given,
     detailer: Given,
     as_json: AsJson = False,
@@ -36,7 +37,7 @@ def plan(
     at by workers yet: of such frames it says that they are unknown.
     """
     with client(LONG_PATIENCE_S) as farm:
-        request = wanted(farm, source, what, clip, job, detailer)
+        request = wanted(farm, source, what, clip, job, detailer, detect)
         total = farm.validate(request).chunks
         with _bar(total) as on_chunk:
             found = farm.plan(request, on_chunk)

@@ -15,7 +15,7 @@ from farm.cli.faults import FAILED
 from farm.cli.options import Given, OptionGroup, generated
 from farm.cli.show import AsJson, notes, state, write_json
 from farm.cli.submit import model_name
-from farm.cli.typed import CLIP, DETAILER, JOB, WHAT, Source, model_path, typed_draft
+from farm.cli.typed import CLIP, DETAILER, DETECT, JOB, WHAT, Source, model_path, typed_draft
 from farm.cli.watch import END_CODES, Progressing
 from farm.client.answers import Cache, Chunks, Frames, JobAnswer
 from farm.domain import keys
@@ -48,6 +48,7 @@ class Rendering(BaseModel):
 @generated(
     what=WHAT,
     clip=CLIP,
+    detect=DETECT,
     rendering=OptionGroup(Rendering, "Rendering"),
     job=JOB,
     detailer=DETAILER,
@@ -57,6 +58,7 @@ def render(
     *,
     what: Given,
     clip: Given,
+    detect: Given,
     rendering: Given,
     job: Given,
     detailer: Given,
@@ -68,7 +70,7 @@ def render(
     """
     from workers.local_render import LocalFarm
 
-    draft = typed_draft(source, what, clip, job, detailer)
+    draft = typed_draft(source, what, clip, job, detailer, detect)
     where = Rendering.model_validate(rendering)
     found = settings()
     local = LocalFarm((where.store or found.data_dir / "render").absolute(), found)

@@ -14,7 +14,7 @@ from farm.cli.draft import addressed
 from farm.cli.like import handed_in, typed_like
 from farm.cli.options import Given, OptionGroup, generated
 from farm.cli.show import AsJson, facts, notes, out, write_json
-from farm.cli.typed import CLIP, DETAILER, JOB, WHAT, Source, model_path, typed_draft
+from farm.cli.typed import CLIP, DETAILER, DETECT, JOB, WHAT, Source, model_path, typed_draft
 from farm.cli.watch import end, follow, transfer
 from farm.client import Farm
 from farm.client.answers import JobAnswer, Validated
@@ -50,6 +50,7 @@ class Sending(BaseModel):
 @generated(
     what=WHAT,
     clip=CLIP,
+    detect=DETECT,
     sending=OptionGroup(Sending, "Submitting", plain_flags=True),
     job=JOB,
     detailer=DETAILER,
@@ -59,6 +60,7 @@ def submit(
     *,
     what: Given,
     clip: Given,
+    detect: Given,
     sending: Given,
     job: Given,
     detailer: Given,
@@ -70,7 +72,7 @@ def submit(
     """
     how = Sending.model_validate(sending)
     with client(LONG_PATIENCE_S if how.wait or how.download else 10.0) as farm:
-        request = wanted(farm, source, what, clip, job, detailer)
+        request = wanted(farm, source, what, clip, job, detailer, detect)
         if how.dry_run:
             show_checked(farm.validate(request), as_json)
             return
@@ -84,7 +86,7 @@ def submit(
 
 
 def wanted(
-    farm: Farm, source: str | None, what: Given, clip: Given, job: Given, detailer: Given
+    farm: Farm, source: str | None, what: Given, clip: Given, job: Given, detailer: Given, detect: Given
 ) -> JobRequest | LikeRequest:
     """The request of all that was typed, its files uploaded. Raises Rejected."""
 
@@ -100,14 +102,14 @@ def wanted(
             return farm.add_model(model_name(path), path, on_bytes).hash
 
     if what.get("like"):
-        like = typed_like(source, what, clip, job, detailer)
+        like = typed_like(source, what, clip, job, detailer, detect)
         return handed_in(like.model_copy(update={"like": resolved(like.like)}), media, model)
-    return addressed(typed_draft(source, what, clip, job, detailer), media, model)
+    return addressed(typed_draft(source, what, clip, job, detailer, detect), media, model)
 
 
 def model_name(path: Path) -> str:
     """A name for a model's folder or file, from its own."""
-    own = path.resolve().name.removesuffix(".safetensors")
+    own = path.resolve().name.removesuffix(".safetensors").removesuffix(".onnx")
     return re.sub(r"[^A-Za-z0-9._-]+", "-", own).strip("-._")[:128] or "model"
 
 

@@ -13,10 +13,13 @@ from farm.adapters.model_facts import IMAGE_ENCODER
 from farm.cli.draft import Draft, add_segments, assign, rooted
 from farm.cli.options import Given, OptionGroup
 from farm.domain.detailer import Detailer
+from farm.domain.detection import DetectParameters, DetectRequest
 from farm.domain.job import InputRequest, JobRequest
 from farm.domain.keyframes import typed_over
 from farm.errors import Rejected
 
+MODEL_FILES = (".safetensors", ".onnx")
+"""Endings of models of one file."""
 _T = TypeVar("_T", list[Any], dict[str, Any])
 
 Source = Annotated[
@@ -39,6 +42,9 @@ class What(BaseModel):
     frame. May be given several times; segments are pasted in this order."""
     segs: list[str] = []
     """[NAME=]PATH of a SEGS document (JSON). May be given several times; pasted after the masks."""
+    detect: list[str] = []
+    """[NAME=]DETECTOR: what it finds in the clip is detailed. `face` comes with the farm; other detectors by name, or
+    as a .onnx file. May be given several times; pasted last."""
     document: Annotated[Path | None, Field(alias="job")] = None
     """A whole job as JSON, as the API takes it; addresses may be paths, taken from the document's folder. Other options
     win over it."""
@@ -50,6 +56,8 @@ class What(BaseModel):
 
 
 WHAT = OptionGroup(What, "What to detail")
+HOW_TO_DETECT = (*DetectParameters.model_fields, "sam")
+DETECT = OptionGroup(DetectRequest, "Detectors (of all --detect)", HOW_TO_DETECT, prefix="detect")
 CLIP = OptionGroup(InputRequest, "What to detail", ("frames", "fps"))
 JOB = OptionGroup(
     JobRequest,
@@ -77,7 +85,9 @@ JOB = OptionGroup(
 DETAILER = OptionGroup(Detailer, "Parameters (of all segments)")
 
 
-def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detailer: Given) -> Draft:
+def typed_draft(
+    source: str | None, what: Given, clip: Given, job: Given, detailer: Given, detect: Given | None = None
+) -> Draft:
     """The draft of all that was typed: the document first, then the options, `--set` last. Raises Rejected."""
     typed = What.model_validate(what)
     if typed.like is not None:
@@ -89,6 +99,8 @@ def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detail
         draft["input"] = {**draft.get("input", {}), **clip}
     add_segments(draft, "mask", typed.mask)
     add_segments(draft, "segs", typed.segs)
+    add_segments(draft, "detect", typed.detect)
+    _detect(draft, as_lists(detect or {}))
     if "outputs" in job:
         job = {**job, "outputs": separated(job["outputs"])}
     if "notify" in job:
@@ -106,6 +118,29 @@ def typed_draft(source: str | None, what: Given, clip: Given, job: Given, detail
     for text in typed.assign:
         assign(draft, text)
     return draft
+
+
+def as_lists(detect: Given) -> Given:
+    """The options of detectors, lists read. Raises Rejected."""
+    lists: Given = {}
+    if "labels" in detect:
+        lists["labels"] = separated(detect["labels"])
+    if "identities" in detect:
+        numbers = separated(detect["identities"])
+        if not all(number.isdecimal() for number in numbers):
+            raise Rejected(f"--detect-identities is {detect['identities']!r}; give numbers with commas between: 1,3.")
+        lists["identities"] = [int(number) for number in numbers]
+    return {**detect, **lists}
+
+
+def _detect(draft: Draft, given: Given) -> None:
+    """Say of all segments with a detector what was typed of detectors."""
+    found = [segment for segment in draft.get("segments", ()) if isinstance(segment.get("detect"), dict)]
+    if given and not found:
+        named = ", ".join(f"--detect-{name.replace('_', '-')}" for name in given)
+        raise Rejected(f"{named} says how to detect, but nothing is to be detected. Add --detect face.")
+    for segment in found:
+        segment["detect"] = {**segment["detect"], **given}
 
 
 def as_json(detailer: Given) -> Given:
@@ -155,16 +190,16 @@ def separated(text: object) -> list[str]:
 def model_path(name: str) -> Path | None:
     """The folder or file that a `--model` (or `--vae`, `--loras`) means, or None where it is a name or hash.
 
-    A folder of diffusers' layout or a .safetensors file of that name wins.
+    A folder of diffusers' layout, a .safetensors or a .onnx file of that name wins.
     """
     path = Path(name).expanduser()
-    if path.suffix == ".safetensors" and path.is_file():
+    if path.suffix in MODEL_FILES and path.is_file():
         return path
     if any((path / document).is_file() for document in ("model_index.json", "config.json", IMAGE_ENCODER)):
         return path
     if "/" in name or name.startswith((".", "~")):
         raise Rejected(
-            f"{name!r} is no .safetensors file and has no model_index.json. Give such a file, a folder in diffusers' "
-            f"layout (unet, vae, text_encoder, tokenizer, scheduler), or a name that `farm model list` shows."
+            f"{name!r} is no {' or '.join(MODEL_FILES)} file and has no model_index.json. Give such a file, a folder "
+            f"in diffusers' layout (unet, vae, text_encoder, tokenizer, scheduler), or a name of `farm model list`."
         )
     return None

@@ -27,6 +27,8 @@ class Seg:
     moved: Seg | None = None
     """What it is in one frame, where its crop follows its mask: this is what is detailed. Filters, orders and texts go
     by the segment itself, which is the same in all frames."""
+    number: int | None = None
+    """Who it is, from 0, where that is known from frame to frame: seeds go by it. None: by its place in the frame."""
 
     @property
     def bbox_size(self) -> tuple[float, float]:

@@ -22,7 +22,7 @@ class Spot:
     order: int
     """Position of its source in the job."""
     index: int
-    """Position in its source, skipped ones counted."""
+    """Position in its source, skipped ones counted; of what is known from frame to frame, its number there."""
     frame: int
     seg: Seg
     mask: int
@@ -68,8 +68,11 @@ def needs(rows: Rows) -> Needs:
 
 def all_earlier(rows: Rows) -> Needs:
     """The same where a hook may change any pixel of a frame: all that is pasted before."""
-    pasted = {frame: [spot for spot in row if spot.written is not NOTHING] for frame, row in rows.items()}
-    return {spot.at: [p for p in pasted[frame] if p.at < spot.at] for frame, row in rows.items() for spot in row}
+    return {
+        spot.at: [earlier for earlier in row[:place] if earlier.written is not NOTHING]
+        for row in rows.values()
+        for place, spot in enumerate(row)
+    }
 
 
 def one_by_one(rows: Rows) -> list[list[Spot]]:
@@ -109,7 +112,7 @@ def frame_batches(
         waiting = [[position[earlier.at] for earlier in needed[spot.at]] for spot in row]
         for spot, level, behind in zip(row, levels(waiting), _ancestors(row, waiting), strict=True):
             if spot.written is not NOTHING and wanted(spot):
-                entry = spot.index if spot.source.kind == "segs" else -1
+                entry = spot.index if spot.source.kind != "mask" else -1
                 like = (level, spot.order, entry, size(spot), behind, spot.alike, spot.piece)
                 groups.setdefault(like, []).append(spot)
     ordered = [group for _, group in sorted(groups.items(), key=lambda item: item[0])]

@@ -14,12 +14,13 @@ from math import ceil
 from statistics import median
 
 from farm.domain.detailer import Detailer, JobType
+from farm.domain.detection import DETECT_FRAMES, detect_run
 from farm.domain.job import JobRequest, Source
 from farm.domain.motion import whole_chunk, whole_clip
 from farm.domain.queues import gpu_queue
 from farm.errors import Rejected
 
-DEFAULT_CHUNK = {JobType.MASK: 16, JobType.ANIMATEDIFF: 48}
+DEFAULT_CHUNK = {JobType.MASK: 16, JobType.ANIMATEDIFF: 48, JobType.DETECT: DETECT_FRAMES}
 """Frames of a chunk that a job delivers at once."""
 TARGET_S = 180.0
 """Seconds that one worker should sample for a chunk, all segments together."""
@@ -81,6 +82,8 @@ def asked_chunk(
     """
     if request.chunk != "auto":
         return request.chunk, ()
+    if request.type is JobType.DETECT:
+        return None, ()
     if any(whole_clip(source.detailer) for source in sources):
         return None, ()  # one chunk, whatever workers there are
     windows = {Windows(s.detailer.context_length, s.detailer.context_overlap) for s in sources}
@@ -142,6 +145,8 @@ def chunk_length(
     Raises:
         Rejected: segments whose windows do not go together, a length that is not of whole strides.
     """
+    if job_type is JobType.DETECT:
+        return asked or detect_run(frames)
     chunk = asked or DEFAULT_CHUNK[job_type]
     if job_type is JobType.MASK:
         return chunk

@@ -17,10 +17,16 @@ MAX_RESOLUTION = 16384
 
 
 class JobType(StrEnum):
-    """What sees what: `mask` repaints each frame by itself, `animatediff` lets a motion module see neighbors."""
+    """What sees what: `mask` repaints each frame by itself, `animatediff` lets a motion module see neighbors, `detect`
+    repaints nothing: its detectors' findings are its output."""
 
     MASK = "mask"
     ANIMATEDIFF = "animatediff"
+    DETECT = "detect"
+
+
+REPAINTING = (JobType.MASK, JobType.ANIMATEDIFF)
+"""Those that make frames."""
 
 
 class Detailer(BaseModel):
@@ -125,6 +131,7 @@ class Detailer(BaseModel):
 TYPE_DEFAULTS: dict[JobType, dict[str, object]] = {
     JobType.MASK: {},
     JobType.ANIMATEDIFF: {"noise_mask_feather": 0},
+    JobType.DETECT: {},
 }
 """Where the two nodes' defaults differ."""
 

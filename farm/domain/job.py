@@ -9,10 +9,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from farm.domain.control import ConditioningParameters, ControlParameters, ImagePromptParameters
 from farm.domain.detailer import Detailer, JobType
+from farm.domain.detection import Detection
 from farm.domain.hooks import impure
 from farm.domain.media import Media
 from farm.domain.model import LoraRef, ModelRef
 from farm.domain.notices import Webhook, WebhookRequest, check_addresses
+from farm.domain.queues import CPU
 from farm.domain.segment_request import OverrideRequest, SourceName
 from farm.domain.segment_request import SegmentRequest as SegmentRequest
 
@@ -57,7 +59,8 @@ class JobRequest(BaseModel):
     name: Annotated[str, Field(max_length=200)] = ""
     """For people; the clip's name if left out."""
     type: JobType = JobType.MASK
-    """`mask`: each frame by itself. `animatediff`: a motion module sees neighboring frames."""
+    """`mask`: each frame by itself. `animatediff`: a motion module sees neighboring frames. `detect`: nothing is
+    repainted; what detectors find becomes a SEGS document."""
     input: InputRequest
     """The clip."""
     segments: Annotated[tuple[SegmentRequest, ...], Field(min_length=1, max_length=64)]
@@ -144,9 +147,11 @@ class Source(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: SourceName
-    kind: Literal["mask", "segs"]
+    kind: Literal["mask", "segs", "detect"]
     media: Media
-    """Short form; the long one is `media/<id>.json` in the store."""
+    """Short form; the long one is `media/<id>.json` in the store. Of a detector: the clip that it searches."""
+    detect: Detection | None = None
+    """What is to be found, if its kind is `detect`."""
     detailer: Detailer
     loras: tuple[LoraRef, ...] = ()
     """Those of the detailer, by content."""
@@ -252,6 +257,17 @@ class Job(BaseModel):
     def sequential(self) -> bool:
         """Whether segments are detailed one after the other, frame by frame: a hook keeps something between them."""
         return any(impure(source.detailer.hooks) for source in self.all_sources)
+
+    @property
+    def detects(self) -> bool:
+        """Whether a detector is to look at the clip first."""
+        return any(source.detect is not None for source in self.sources)
+
+    @property
+    def detect_queue(self) -> str:
+        """Where detect tasks are offered: detectors need no GPU, a SAM has the torch that workers with one have."""
+        shaped = any(source.detect is not None and source.detect.sam is not None for source in self.sources)
+        return self.gpu_queue if shaped else CPU
 
     @property
     def all_sources(self) -> tuple[Source, ...]:

@@ -159,6 +159,21 @@ def segments(job_id: str) -> str:
     return job(job_id, "segments.json")
 
 
+def detections(key: str) -> str:
+    """What a detector found in a run of frames, by its content key: shared by jobs."""
+    return f"detections/{key}.json"
+
+
+def detection(job_id: str, source: str, number: int) -> str:
+    """The same, of a job's detect task."""
+    return job(job_id, f"detect/{source}/{number:06d}.json")
+
+
+def detected(job_id: str, source: str) -> str:
+    """What a detector found in the whole clip: a SEGS document."""
+    return job(job_id, f"detect/{source}.json")
+
+
 def scan(job_id: str, index: int) -> str:
     """What one scan task found: the union of its frames' masks."""
     return job(job_id, f"scan/{index:06d}.zip")

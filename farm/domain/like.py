@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from farm.domain.assign import BadPath, Draft, assign, place
+from farm.domain.detection import Detection
 from farm.domain.job import Job, JobRequest, Source
 from farm.domain.keyframes import Keyframes
 from farm.domain.media import Media
@@ -73,7 +74,7 @@ def draft_of(job: Job, clip: Media) -> Draft:
         "segments": [
             {
                 "name": source.name,
-                source.kind: UPLOAD + source.media.id,
+                source.kind: _found_by(source.detect) if source.detect else UPLOAD + source.media.id,
                 **{name: value for name, value in own.items() if name not in shared},
                 **_attached(source),
             }
@@ -90,6 +91,12 @@ def draft_of(job: Job, clip: Media) -> Draft:
     }
     # Who is told of that job did not ask to be told of others.
     return draft | {"type": job.type.value, "outputs": list(job.outputs), "notify": [], "webhook": None}
+
+
+def _found_by(detection: Detection) -> dict[str, Any]:
+    """A detector as it is asked for."""
+    models = {"detector": detection.detector.hash, "sam": detection.sam.hash if detection.sam else None}
+    return {**detection.model_dump(mode="json", exclude={"detector", "sam"}), **models}
 
 
 def _parameters(source: Source) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-ModelKind = Literal["model", "vae", "lora", "embedding", "motion", "motion_lora", "controlnet", "ip_adapter"]
+ModelKind = Literal[
+    "model", "vae", "lora", "embedding", "motion", "motion_lora", "controlnet", "ip_adapter", "detector", "sam"
+]
 Family = Literal["", "sd1", "sd2", "sdxl", "sdxl_refiner"]
 """Empty: not known."""
 
@@ -20,6 +22,8 @@ KIND_NAMES: dict[ModelKind, str] = {
     "motion_lora": "a motion LoRA",
     "controlnet": "a ControlNet",
     "ip_adapter": "an IP-Adapter",
+    "detector": "a detector",
+    "sam": "a SAM",
 }
 """For sentences."""
 FAMILY_NAMES: dict[Family, str] = {

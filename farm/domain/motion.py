@@ -15,7 +15,7 @@ def motion_of(request: JobRequest, model: ModelRef, find: FindModel) -> tuple[Mo
     Raises:
         Rejected: a `mask` job has some, an `animatediff` job has none. NotFound: as `find` does.
     """
-    if request.type is JobType.MASK:
+    if request.type is not JobType.ANIMATEDIFF:
         if request.motion or request.motion_loras:
             raise Rejected(
                 "`motion` and `motion_loras` are for `animatediff` jobs: in a `mask` job frames do not see each other. "

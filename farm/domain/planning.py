@@ -159,13 +159,14 @@ class _Planner:
             setting = setting_at(here.detailer.keyframes, self._number(frame))
             source = here.with_values(setting.values)
             toward = self._toward(source, setting, frame, sight.found)
-            for index, given in enumerate(self._given(source, frame, sight.found)):
+            for place, given in enumerate(self._given(source, frame, sight.found)):
+                index = place if given.seg.number is None else given.seg.number
                 seg = given.seg.moved or given.seg
                 mask = np.asarray(seg.mask, dtype=np.float32)
                 shown = mask.any() and not given.skipped
                 written = writes(feather(mask, source.detailer.feather), seg.crop_region) if shown else NOTHING
                 kept = self.masks.add(mask)
-                texts = (given.prompt, given.seed, setting, toward[index] if setting.share else ())
+                texts = (given.prompt, given.seed, setting, toward[place] if setting.share else ())
                 spots.append(Spot(source, order, index, frame, seg, kept, written, *texts, piece))
         return spots
 

@@ -27,7 +27,8 @@ class NewTask(NamedTuple):
     id: str
     """Unique in its job; ends in `.<chunk>` or `.<chunk>.<n>`."""
     kind: str
-    """`ingest`, `scan`, `plan`, `detail`, `paste`, `encode`, or `barrier`: nobody runs it, it ends with its waits."""
+    """`ingest`, `detect`, `scan`, `plan`, `detail`, `paste`, `encode`, or `barrier`: nobody runs it, it ends with its
+    waits."""
     queue: str
     """Queue it is offered on; "" for a barrier."""
     chunk: int = -1

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from farm.domain.control import ConditioningRequest, ControlRequest, ImagePromptRequest
 from farm.domain.detailer import Detailer
+from farm.domain.detection import DetectRequest
 from farm.domain.keyframes import laid_over
 
 SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
@@ -29,15 +30,18 @@ class SegmentChange(Detailer):
 
 
 class SegmentRequest(SegmentChange):
-    """A source of segments: a mask (one, or one per frame) or a SEGS document; what is set here wins over the job's."""
+    """A source of segments: a mask (one, or one per frame), a SEGS document or a detector; what is set here wins over
+    the job's."""
 
     name: SourceName
     """For people and for outputs; names differ within a job."""
+    detect: DetectRequest | None = None
+    """What is to be found in the clip itself, by a detector."""
 
     @model_validator(mode="after")
     def _one_source(self) -> SegmentRequest:
-        if (self.mask is None) == (self.segs is None):
-            raise ValueError(f"segment {self.name!r} needs either `mask` or `segs`, not both and not neither.")
+        if sum(given is not None for given in (self.mask, self.segs, self.detect)) != 1:
+            raise ValueError(f"segment {self.name!r} needs one of `mask`, `segs` and `detect`, and only one.")
         return self
 
 
@@ -63,10 +67,10 @@ class OverrideRequest(BaseModel):
 
 
 def changed(segment: SegmentRequest, change: SegmentChange) -> SegmentRequest:
-    """The segment with what `change` sets; a mask takes the place of a SEGS document, a value that of key frames, and
-    the other way round. Raises Rejected."""
+    """The segment with what `change` sets; a mask takes the place of a SEGS document or a detector, a value that of key
+    frames, and the other way round. Raises Rejected."""
     given = {name: getattr(change, name) for name in change.model_fields_set}
     values: dict[str, Any] = {name: getattr(segment, name) for name in segment.model_fields_set}
     if {"mask", "segs"} & given.keys():
-        values = {name: value for name, value in values.items() if name not in ("mask", "segs")}
+        values = {name: value for name, value in values.items() if name not in ("mask", "segs", "detect")}
     return SegmentRequest.model_validate(laid_over(values, given))

@@ -10,6 +10,7 @@ from fractions import Fraction
 from farm.domain.attachments import Lookup, Packages, attached, check_count
 from farm.domain.chunk_length import WorkerSpeed, asked_chunk, chunk_length
 from farm.domain.detailer import MAX_SEED, Detailer, JobType, merged
+from farm.domain.detecting import detect_source, detect_warnings, model_of
 from farm.domain.job import Job, JobRequest, Source
 from farm.domain.media import Media
 from farm.domain.model import ModelRef
@@ -71,7 +72,7 @@ def complete(
     if clip.kind == "segs":
         raise Rejected(f"The input {clip.name!r} is a SEGS document; give a video or pictures as `input.uri`.")
     start, end = frame_range(clip, request.input.frames)
-    model = registry.model(request.model, "model")
+    model = model_of(request, registry.model)
     # Who names no model wants a result that looks well, who names one wants the node's own numbers.
     advised = Detailer.model_validate(model.recommended if "model" not in request.model_fields_set else {})
     lookup = Lookup(
@@ -83,6 +84,8 @@ def complete(
 
     def completed(segment: SegmentRequest) -> Source:
         plain = _source(request, segment, registry, clip, (start, end), advised)
+        if request.type is JobType.DETECT:
+            return plain
         return _with_stack(attached(plain, segment, clip, (start, end), lookup), request, model, registry.model)
 
     sources = tuple(completed(segment) for segment in request.segments)
@@ -111,7 +114,7 @@ def complete(
         batch_size=request.batch_size,
         chunk=chunk_length(request.type, asked, sources, end - start, whole_clip_frames),
         batch_limit=request.batch_limit,
-        outputs=request.outputs,
+        outputs=() if request.type is JobType.DETECT else request.outputs,
         priority=request.priority,
         max_attempts=request.max_attempts,
         max_workers=request.max_workers,
@@ -169,6 +172,8 @@ def _source(
     start, end = span
     detailer = merged(request.type, advised, request.detailer, segment)
     _check_detailer(segment.name, detailer, request, end)
+    if segment.detect is not None:
+        return detect_source(segment, segment.detect, detailer, clip, registry.model)
     if segment.segs is not None:
         media = registry.media(segment.segs)
         if media.kind != "segs":
@@ -272,6 +277,7 @@ def _warnings(job_type: JobType, sources: tuple[Source, ...]) -> list[str]:
             found.append(f"Segment {source.name!r}: in `mask` jobs each frame has its own crop; `follow` does nothing.")
         elif source.detailer.follow and source.kind == "mask" and source.media.frames == 1:
             found.append(f"Segment {source.name!r}: one mask for all frames does not move; `follow` does nothing.")
+        found += detect_warnings(job_type, source)
         if not source.detailer.max_size_hard and source.detailer.guide_size > source.detailer.max_size:
             found.append(
                 f"Segment {source.name!r}: guide_size {source.detailer.guide_size:g} is above max_size "

@@ -16,7 +16,7 @@ from farm.ports import Blobs, JobStatus, Ledger, NewTask, Offer
 from farm.service.approval import first_chunks, trial_tasks
 from farm.service.attempts import keep_chunks, keep_tasks
 from farm.service.documents import Documents
-from farm.service.skeleton import chunk_reads, chunk_tasks, chunks, scan_tasks, spans, wrap_task
+from farm.service.skeleton import chunk_reads, chunk_tasks, chunks, detect_tasks, scan_tasks, spans, wrap_task
 
 LOOK_BACK = 512
 """Chunks behind the newest one that are looked at for the window; what was reopened further back does not count."""
@@ -94,6 +94,8 @@ def _opening(
     """
     ledger, states, media = known
     tasks: list[NewTask] = []
+    if opened == 0 and job.detects and job.type is not JobType.DETECT:
+        tasks += detect_tasks(job, media)
     if opened == 0 and job.type is JobType.ANIMATEDIFF:
         tasks += scan_tasks(job, media)
     total, asked = chunks(job), opened + room

@@ -26,7 +26,7 @@ def keep_chunks(job: str, chunks: Sequence[int], ledger: Ledger, blobs: Blobs) -
     """Write down the attempts at the tasks of these chunks, if the ledger still has them."""
     if not chunks:
         return
-    plans = tuple(f"plan.{chunk}" for chunk in chunks)
+    plans = tuple(f"{kind}.{chunk}" for kind in ("plan", "search") for chunk in chunks)
     known = [row.chunk for row in ledger.tasks(job, TaskFilter(tasks=plans), limit=len(plans))]
     # One object for all: who writes some of them again, after a crash, tells of the same attempts.
     rows = [row for chunk in known for row in _rows(job, chunk, ledger)]
@@ -85,7 +85,7 @@ def _timed(attempt: Attempt, blobs: Blobs) -> Attempt:
 
 def _rows(job: str, chunk: int, ledger: Ledger) -> list[TaskStatus]:
     """The rows of a chunk, asked for by name: that costs the same whatever else is in flight."""
-    names = tuple(f"{kind}.{chunk}" for kind in ("plan", "paste", "encode"))
+    names = tuple(f"{kind}.{chunk}" for kind in ("search", "plan", "paste", "encode"))
     rows = list(ledger.tasks(job, TaskFilter(tasks=names), limit=PAGE))
     first = 0
     while True:

@@ -53,7 +53,7 @@ class Collected:
     """What was removed, or would be."""
 
     objects: dict[str, int] = field(default_factory=dict)
-    """By kind: `jobs`, `done`, `patches`, `ingest`, `frames`, `media`, `parts`."""
+    """By kind: `jobs`, `done`, `patches`, `detections`, `ingest`, `frames`, `media`, `parts`."""
     bytes: dict[str, int] = field(default_factory=dict)
     jobs: list[str] = field(default_factory=list)
     """Those that were removed."""
@@ -115,6 +115,8 @@ class _Collection:
         if not self._request.dry_run:
             marks = self._marks(removed)
         self._sweep("patches", "patches/", lambda entry: marks.holds(marks.keys, entry.name))
+        # A job has its own copy of what detectors found: this is to spare others the same work.
+        self._sweep("detections", "detections/", lambda _: False)
         self._pictures(marks)
         self._media(marks)
         self._sweep("parts", "parts/", lambda _: False)

@@ -76,7 +76,7 @@ def mark_pictures(job: Job, documents: Documents, marks: Marks) -> None:
 
 def _uses(job: Job, media: Media) -> Iterator[str]:
     looked_at = {(use, one.id) for source in job.all_sources for use, one in source.looks_at}
-    masks = {("mask", source.media.id) for source in job.all_sources}
+    masks = {("mask", source.media.id) for source in job.all_sources if source.kind == "mask"}
     for use in ("frame", "mask"):
         if (use, media.id) in looked_at | masks | {("frame", job.input.id)}:
             yield use

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from farm.detail.spans import Chunk, Spans, animatediff_spans, mask_spans
 from farm.domain.detailer import JobType
+from farm.domain.detection import detect_run
 from farm.domain.job import Job, Source
 from farm.domain.keys import SCAN_FRAMES
 from farm.domain.media import Media
@@ -17,13 +18,16 @@ from farm.service.groups import numbers
 
 WRAP = "wrap.0"
 SEGMENTS = "segments.0"
+TRACKS = "tracks.0"
 SCANS_AHEAD = 8
 """Scans of a job that are in flight at once."""
+DETECTS_AHEAD = 32
+"""Detect tasks of a job that are in flight at once."""
 
 
 def spans(job: Job) -> Spans:
     """How the job's frames are divided into chunks, as positions in the clip."""
-    if job.type is JobType.MASK:
+    if job.type is not JobType.ANIMATEDIFF:
         return mask_spans(job.start, job.end, job.chunk)
     detailer = job.sources[0].detailer
     return animatediff_spans(job.start, job.end, detailer.context_length, detailer.context_overlap, job.chunk)
@@ -53,7 +57,14 @@ def chunk_tasks(job: Job, index: int, media: Mapping[str, Media]) -> list[NewTas
     """The fixed tasks of a chunk; `media` has the long form of everything that the job reads, by id."""
     reads = chunk_reads(job, index, media)
     tasks = [_ingest(name) for name in reads]
+    if job.type is JobType.DETECT:
+        return [
+            *tasks,
+            NewTask(f"search.{index}", "detect", job.detect_queue, index, "detect", waits=tuple(reads), closes=True),
+        ]
     waits = (*reads, SEGMENTS) if job.type is JobType.ANIMATEDIFF else tuple(reads)
+    if job.detects:
+        waits = (*waits, TRACKS)
     if job.sequential and index:
         # What a hook keeps goes from chunk to chunk.
         waits = (*waits, f"patched.{index - 1}")
@@ -93,11 +104,44 @@ def scan_tasks(job: Job, media: Mapping[str, Media], first: int = 0, count: int 
         reads = [name for source in job.sources for name in _mask_reads(job, source, start, end, media)]
         for name in reads:
             tasks.setdefault(name, _ingest(name))
-        scan = NewTask(f"scan.{number}", "scan", CPU, layer="scan", waits=tuple(dict.fromkeys(reads)))
+        waits = (*dict.fromkeys(reads), *((TRACKS,) if job.detects else ()))
+        scan = NewTask(f"scan.{number}", "scan", CPU, layer="scan", waits=waits)
         tasks[scan.id] = scan
     if first == 0:
-        waits = tuple(f"scan.{number}" for number in range(len(starts)))
-        tasks[SEGMENTS] = NewTask(SEGMENTS, "scan", CPU, layer="scan", waits=waits)
+        scans = tuple(f"scan.{number}" for number in range(len(starts)))
+        tasks[SEGMENTS] = NewTask(SEGMENTS, "scan", CPU, layer="scan", waits=scans)
+    return list(tasks.values())
+
+
+def detect_span(job: Job, task: str) -> tuple[int, int]:
+    """Positions, half-open, that a detect task looks at, by its id."""
+    number = int(task.split(".")[1])
+    if job.type is JobType.DETECT:
+        chunk = chunk_of(job, number)
+        return chunk.core_start, chunk.core_end
+    run = detect_run(job.frames)
+    return job.start + number * run, min(job.end, job.start + (number + 1) * run)
+
+
+def detects(job: Job) -> int:
+    """Number of detect tasks of a job."""
+    return chunks(job) if job.type is JobType.DETECT else -(-job.frames // detect_run(job.frames))
+
+
+def detect_tasks(job: Job, media: Mapping[str, Media], first: int = 0, count: int = DETECTS_AHEAD) -> list[NewTask]:
+    """Detect tasks number `first` and on, at most `count`, with what they read, of a job that goes on to repaint what
+    they find. The first call adds the task that makes tracks of it all; each adds the one `DETECTS_AHEAD` further on.
+    """
+    total, tasks = detects(job), dict[str, NewTask]()
+    for number in range(first, min(total, first + count)):
+        name = f"detect.{number}"
+        start, end = detect_span(job, name)
+        reads = ingest_ids(media[job.input.id], "frame", start, end - 1)
+        tasks |= {read: _ingest(read) for read in reads}
+        tasks[name] = NewTask(name, "detect", job.detect_queue, layer="detect", waits=tuple(reads))
+    if first == 0:
+        waits = tuple(f"detect.{number}" for number in range(total))
+        tasks[TRACKS] = NewTask(TRACKS, "detect", CPU, layer="detect", waits=waits)
     return list(tasks.values())
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from farm.domain import keys
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING, JobType
 from farm.domain.forecast import Forecast
 from farm.domain.job import JobRequest
 from farm.domain.like import LikeRequest
@@ -156,7 +156,7 @@ def main() -> int:
     """Print a table for each type of job."""
     structlog.configure(processors=[silent])
     wrong = []
-    for job_type in JobType:
+    for job_type in REPAINTING:
         with tempfile.TemporaryDirectory(prefix="farm-bench-") as folder:
             wrong += play(Path(folder), job_type)
     say("", *(wrong or ["Only what a change touches was rendered, and all of it was foretold."]))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import redis
 import torch
 
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING, JobType
 from farm.domain.state import JOB_ENDED, JobState
 from farm.ports import JobStatus
 from tests.bench.loads import DISKS, FRAME, Clip, bench_farm, request, start_workers, take_in
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--shorter", type=int, nargs="*", help="frames of the jobs before it; a 100th and a 10th of it")
     parser.add_argument("--workers", type=int, default=8, help="processes with a detailer")
     parser.add_argument("--cpu-workers", type=int, default=2, help="processes for all else; 0: the others do it")
-    parser.add_argument("--kind", choices=[kind.value for kind in JobType], default="mask")
+    parser.add_argument("--kind", choices=[kind.value for kind in REPAINTING], default="mask")
     parser.add_argument("--sleep", type=float, default=0.02, help="seconds of the detailer per segment of a frame")
     parser.add_argument("--video", action="store_true", help="encode a video too")
     given = parser.parse_args()

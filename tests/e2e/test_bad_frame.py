@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from farm.domain import keys
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING, JobType
 from farm.domain.state import JobState, TaskState
 from farm.ports import JobStatus, TaskFilter
 from tests.e2e.any_order import AnyOrderFarm
@@ -65,7 +65,7 @@ def test_a_bad_frame_fails_its_chunk_and_is_named(
     assert {frame["name"] for frame in manifest["frames"]} == frames.keys()
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_with_the_frame_replaced_only_what_it_touches_is_rendered(
     job_type: JobType, shot: Shot, handed: Handed, expected: Expected, tmp_path: Path
 ) -> None:

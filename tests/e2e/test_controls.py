@@ -12,7 +12,7 @@ import pytest
 
 from farm.adapters.pictures import decode, encode_png, lanczos, to_8bit
 from farm.detail.preprocess import canny
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING, JobType
 from farm.domain.job import JobRequest
 from farm.domain.state import JobState
 from farm.errors import NotFound
@@ -60,7 +60,7 @@ def _request(handed: Handed, job_type: JobType, uri: str, **changes: Any) -> Job
     return JobRequest.model_validate(document)
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_control_pictures_are_cut_at_the_crop_made_of_it_kept_and_change_only_their_segment(
     job_type: JobType, shot: Shot, handed: Handed, expected: Expected, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from farm.adapters.pictures import decode, encode_png
 from farm.domain import keys
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING, JobType
 from farm.domain.state import JobState
 from tests.e2e import shots
 from tests.e2e.any_order import AnyOrderFarm
@@ -41,7 +41,7 @@ def completed(
     return final_frames(farm.blobs, status.facts.id)
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_numbers_with_gaps_are_kept_and_found_again(job_type: JobType, tmp_path: Path) -> None:
     gapped = make_shot(tmp_path / "gapped", frames=16, first=101)
     (gapped.clip / "0108.png").rename(gapped.clip / "0090.png")
@@ -63,7 +63,7 @@ def test_numbers_with_gaps_are_kept_and_found_again(job_type: JobType, tmp_path:
     assert differing(frames, again) == []
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_masks_may_be_one_per_frame_of_the_range(
     job_type: JobType, farm: AnyOrderFarm, shot: Shot, handed: Handed, tmp_path: Path
 ) -> None:
@@ -83,7 +83,7 @@ def test_masks_may_be_one_per_frame_of_the_range(
     assert not any(task.startswith("detail.") for task in farm.ran), "the same masks make the same keys"
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_frames_in_which_nothing_is_marked_come_out_as_they_were(
     job_type: JobType, farm: AnyOrderFarm, shot: Shot, handed: Handed, expected: Expected, tmp_path: Path
 ) -> None:
@@ -103,7 +103,7 @@ def test_frames_in_which_nothing_is_marked_come_out_as_they_were(
         assert differing({n: expected(job_type)[n] for n in later}, {n: frames[n] for n in later}) == []
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_alpha_of_the_input_is_kept(
     job_type: JobType, farm: AnyOrderFarm, handed: Handed, expected: Expected, shot: Shot, tmp_path: Path
 ) -> None:
@@ -120,7 +120,7 @@ def test_alpha_of_the_input_is_kept(
         assert np.array_equal(pixels[..., :3], decode(expected(job_type)[name]))
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_a_clip_of_one_frame_is_a_clip(job_type: JobType, tmp_path: Path) -> None:
     single = make_shot(tmp_path / "single", frames=1)
     with AnyOrderFarm(tmp_path / "farm") as farm:

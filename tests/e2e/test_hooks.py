@@ -10,7 +10,7 @@ import pytest
 from farm.adapters.packs import unpack
 from farm.adapters.pictures import decode
 from farm.domain import keys
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING, JobType
 from farm.domain.plan import Plan
 from farm.domain.state import JobState
 from tests.e2e import reference
@@ -31,7 +31,7 @@ def _hooked(name: str, **parameters: object) -> dict[str, object]:
     return {"hooks": [{"kind": "plugin", "name": name, "parameters": parameters}]}
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_an_impure_hook_sees_all_segments_one_after_the_other_whoever_runs_them(
     job_type: JobType, shot: Shot, handed: Handed, expected: Expected, tmp_path: Path
 ) -> None:

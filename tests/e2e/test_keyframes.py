@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING, JobType
 from farm.domain.state import JobState
 from tests.e2e import reference
 from tests.e2e.any_order import AnyOrderFarm
@@ -17,7 +17,7 @@ RISING = {"denoise": {"keyframes": [[1, 0.3], [9, 0.34]]}}
 FADING = {"keyframes": {"prompt": [[1, "day"], [9, "night"]], "cfg": [[5, 3], [6, 8]]}}
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_in_any_order_the_frames_are_those_of_the_reference(
     job_type: JobType, shot: Shot, handed: Handed, tmp_path: Path
 ) -> None:

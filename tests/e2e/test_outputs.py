@@ -12,7 +12,7 @@ import pytest
 
 from farm.adapters.pictures import decode
 from farm.domain import keys
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING, JobType
 from farm.ports import Blobs
 from tests.e2e import shots
 from tests.e2e.any_order import AnyOrderFarm
@@ -44,7 +44,7 @@ def test_pictures_keep_their_names_and_numbers(tmp_path: Path) -> None:
     assert numbers == [(number, number - 101) for number in range(103, 111)]
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_a_variation_is_the_job_with_the_next_seed(
     job_type: JobType, shot: Shot, handed: Handed, expected: Expected, tmp_path: Path
 ) -> None:
@@ -58,7 +58,7 @@ def test_a_variation_is_the_job_with_the_next_seed(
     assert len(differing(expected(job_type), second)) == shot.frames
 
 
-@pytest.fixture(scope="module", params=list(JobType))
+@pytest.fixture(scope="module", params=REPAINTING)
 def with_extras(
     request: pytest.FixtureRequest, shot: Shot, handed: Handed, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[AnyOrderFarm, str]:
@@ -109,7 +109,7 @@ def test_the_extra_pictures_are_the_crop_before_the_patch_after_and_the_patch_wi
             assert with_mask[..., 3].max() > 200
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_the_segments_that_a_job_found_can_be_given_back_and_give_the_same_frames(
     job_type: JobType, shot: Shot, handed: Handed, tmp_path: Path
 ) -> None:

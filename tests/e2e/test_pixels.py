@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from farm.adapters.pictures import decode
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING, JobType
 from tests.e2e.any_order import AnyOrderFarm
 from tests.e2e.paste_masks import paste_masks
 from tests.e2e.reference import final_frames
 from tests.e2e.shots import Handed, Shot, hand_in, picture, request
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_a_pixel_changes_only_where_a_paste_mask_is_not_zero(
     job_type: JobType, shot: Shot, handed: Handed, tmp_path: Path
 ) -> None:

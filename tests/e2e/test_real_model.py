@@ -10,7 +10,7 @@ import pytest
 
 from farm.adapters.model_folder import ModelManifest, manifest_name
 from farm.adapters.servers import EmbeddedS3
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING
 from tests.e2e import reference, shots
 from tests.e2e.farm_under_test import FarmUnderTest
 from tests.e2e.reference import differing
@@ -33,7 +33,7 @@ def check_bits(farm: FarmUnderTest, tmp_path: Path) -> None:
     """Both kinds of job, on two workers with caches of their own."""
     shot = shots.make_shot(tmp_path / "shot", frames=9, model=MODEL)
     handed = hand_in(shot, farm)
-    requests = [request(handed, job_type, detailer=DETAILER) for job_type in JobType]
+    requests = [request(handed, job_type, detailer=DETAILER) for job_type in REPAINTING]
     jobs = [farm.submit(each) for each in requests]
     elsewhere = tmp_path / "elsewhere"
     farm.worker("here", "cpu,gpu")

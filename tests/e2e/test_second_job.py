@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING, JobType
 from farm.domain.plan import Plan
 from farm.ports import JobStatus
 from tests.e2e.any_order import AnyOrderFarm
@@ -40,7 +40,7 @@ class Rendered:
         return found
 
 
-@pytest.fixture(scope="module", params=list(JobType))
+@pytest.fixture(scope="module", params=REPAINTING)
 def rendered(
     request: pytest.FixtureRequest, shot: Shot, handed: Handed, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rendered]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING
 from tests.e2e.conftest import Expected
 from tests.e2e.farm_under_test import FarmUnderTest
 from tests.e2e.reference import differing
@@ -18,7 +18,7 @@ def test_any_number_of_workers_makes_the_same_frames(
 ) -> None:
     handed = hand_in(shot, farm)
     started = farm.workers(workers, fake_seconds=0.02)
-    jobs = {job_type: farm.submit(request(handed, job_type)) for job_type in JobType}
+    jobs = {job_type: farm.submit(request(handed, job_type)) for job_type in REPAINTING}
     for job_type, job in jobs.items():
         status = farm.wait(job)
         assert status.frames_done == shot.frames

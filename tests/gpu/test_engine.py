@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from farm.detail.enhance import CropInput
-from farm.domain.detailer import Detailer, JobType
+from farm.domain.detailer import REPAINTING, Detailer, JobType
 from farm.domain.model import Family
 from tests.unit.gpu.demo import FOLDER
 from tests.unit.gpu.families import Tiny
@@ -41,7 +41,7 @@ def _off(ours: list[NDArray[np.uint8]], theirs: list[NDArray[np.uint8]]) -> floa
     return float(np.abs(np.stack(ours).astype(int) - np.stack(theirs)).mean())
 
 
-@pytest.mark.parametrize("job_type", JobType)
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_a_gpus_pixels_are_near_those_of_the_cpu(job_type: JobType, engine: DiffusersEngine, dtype: Dtype) -> None:
     reference = _detail(DiffusersEngine("cpu", "fp32"), _crops(3), job_type)
     assert _off(_detail(engine, _crops(3), job_type), reference) < LEVELS_OFF[dtype]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING
 from farm.settings import Settings
 from tests.e2e import reference
 from tests.e2e.farm_under_test import QUICK
@@ -30,7 +30,7 @@ def main() -> int:
         shot = here.shot(frames=64)
         for pace in (OWN, SHORT):
             say(f"lease {pace['lease_ttl_s']} s, heartbeat {pace['heartbeat_s']} s, sweep {pace['sweep_s']} s")
-            for job_type in JobType:
+            for job_type in REPAINTING:
                 with here.farm(**pace) as farm:
                     wanted = request(hand_in(shot, farm), job_type)
                     (expected,) = reference.render(here.new("reference"), shot, wanted)

@@ -16,7 +16,7 @@ from demo.figures import gradient_energy
 from demo.scene import SOFT
 from farm.adapters.pictures import U8, decode
 from farm.adapters.video import to_rgb
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING
 from farm.domain.state import JobState
 from farm.settings import Settings
 from tests.e2e.paste_masks import paste_masks
@@ -44,7 +44,7 @@ def main(count: int) -> int:
     with stage() as here:
         local = LocalFarm(here.new("store"), Settings.read(**demo_clip.ENGINE))
         handed = hand_in(demo_clip.shot(), local)
-        for job_type in JobType:
+        for job_type in REPAINTING:
             started = time.monotonic()
             status = local.run(demo_clip.request(handed, job_type, f"{FIRST}-{FIRST + count - 1}"))
             assert status.state is JobState.COMPLETED, status

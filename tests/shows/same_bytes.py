@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING
 from farm.domain.job import JobRequest
 from tests.e2e import reference
 from tests.e2e.any_order import AnyOrderFarm
@@ -66,7 +66,7 @@ def main(real: bool) -> int:
         settings: dict[str, object] = demo_clip.ENGINE if real else {"fake_seconds": 0.01}
         with AnyOrderFarm(here.new("order")) as farm:
             handed = hand_in(shot, farm)
-        for job_type in JobType:
+        for job_type in REPAINTING:
             wanted = demo_clip.request(handed, job_type, "60-87") if real else request(handed, job_type)
             say(f"{job_type.value} job, {'embedded model' if real else 'fake engine'}")
             seen = set()

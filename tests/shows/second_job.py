@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING
 from farm.domain.plan import Plan
 from tests.e2e.any_order import AnyOrderFarm
 from tests.e2e.shots import hand_in, request
@@ -22,7 +22,7 @@ def main() -> int:
     """Print what each job renders. `over` lies partly on `left`, `right` lies apart."""
     with stage() as here:
         shot = here.shot()
-        for job_type in JobType:
+        for job_type in REPAINTING:
             say(f"{job_type.value} job with the segments left, over (partly on left) and right (apart)")
             with AnyOrderFarm(here.new("order")) as farm:
                 handed = hand_in(shot, farm)

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.adapters.pictures import decode_mask
-from farm.detail.box import Box
+from farm.detail.box import Box, make_crop_region
+from farm.detail.detections import dilated_box, whole_pixels
 from farm.detail.segs import Seg, mask_to_segs, segs_scale_match
+from farm.domain import keys
 from farm.domain.job import Job, Source
 from farm.domain.media import Media
-from farm.domain.segment import SegEntry
+from farm.domain.segment import SegEntry, SegsDocument
 from farm.domain.submission import mask_position
 from farm.errors import BadFrame, Rejected
 from workers.context import Tools
@@ -63,11 +65,18 @@ def readable(tools: Tools, job: Job, source: Source, position: int) -> bool:
     return True
 
 
-def per_frame(tools: Tools, source: Source) -> bool:
-    """Whether each frame of the clip has a mask of its own, drawn or in a SEGS document by frame."""
+def segs_document(tools: Tools, job: Job, source: Source) -> SegsDocument:
+    """The SEGS document that a source stands for: the user's, or what its detector has found. Raises NotFound."""
     if source.kind == "segs":
-        return bool(tools.documents.segs(source.media).frames)
-    return source.media.frames > 1
+        return tools.documents.segs(source.media)
+    return tools.object(keys.detected(job.id, source.name), SegsDocument.model_validate_json)
+
+
+def per_frame(tools: Tools, job: Job, source: Source) -> bool:
+    """Whether each frame of the clip has a mask of its own, drawn or in a SEGS document by frame."""
+    if source.kind == "mask":
+        return source.media.frames > 1
+    return not segs_document(tools, job, source).segs
 
 
 def clip_masks(tools: Tools, job: Job, source: Source, positions: Sequence[int]) -> dict[int, Mask]:
@@ -108,9 +117,21 @@ def document_segs(tools: Tools, job: Job, source: Source, number: int | None, po
     Args:
         position: of the frame in the clip: of a segment with a mask for each frame only that one is read. None: all.
     """
-    document = tools.documents.segs(source.media)
+    document = segs_document(tools, job, source)
     entries = document.frames.get(number, ()) if number is not None and document.frames else document.segs
-    segs = [_seg(entry, source, _texts(entry, job, position)) for entry in entries]
+    return entry_segs(document, entries, job, source, position)
+
+
+def entry_segs(
+    document: SegsDocument, entries: Sequence[SegEntry], job: Job, source: Source, position: int | None = None
+) -> list[Seg]:
+    """Entries of a document as segments, scaled to the clip, in the order of their identities.
+
+    Args:
+        position: see `document_segs`.
+    """
+    ordered = sorted(entries, key=lambda entry: entry.identity or 0)
+    segs = [_seg(entry, source, document.header, _texts(entry, job, position)) for entry in ordered]
     return segs_scale_match(segs, document.header, (job.input.height, job.input.width))
 
 
@@ -122,20 +143,24 @@ def _texts(entry: SegEntry, job: Job, position: int | None) -> list[str]:
     return [masks[position - job.start if len(masks) == job.frames else position]]
 
 
-def _seg(entry: SegEntry, source: Source, masks: Sequence[str]) -> Seg:
-    region = Box(*entry.crop_region)
+def _seg(entry: SegEntry, source: Source, header: tuple[int, int], masks: Sequence[str]) -> Seg:
+    if entry.crop_region is not None:
+        region = Box(*entry.crop_region)
+    else:
+        region = make_crop_region(header[1], header[0], entry.bbox, source.detailer.crop_factor)
     if not masks:
         mask = _filled_bbox(entry, region)
     else:
         planes = [_plane(text, source, region) for text in masks]
         mask = planes[0] if len(planes) == 1 else np.stack(planes)
-    return Seg(bbox=entry.bbox, crop_region=region, mask=mask, label=entry.label, confidence=entry.confidence)
+    number = None if entry.identity is None else entry.identity - 1
+    return Seg(entry.bbox, region, mask, entry.label, entry.confidence, number=number)
 
 
 def _filled_bbox(entry: SegEntry, region: Box) -> Mask:
     mask = np.zeros((region.height, region.width), dtype=np.float32)
-    x1, y1, x2, y2 = (round(value) for value in entry.bbox)
-    mask[max(0, y1 - region.y1) : max(0, y2 - region.y1), max(0, x1 - region.x1) : max(0, x2 - region.x1)] = 1
+    seen = dilated_box(whole_pixels(entry.bbox), entry.dilation).intersection(region)
+    mask[seen.shifted(-region.x1, -region.y1).slices] = 1
     return mask
 
 

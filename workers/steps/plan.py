@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
@@ -24,6 +25,7 @@ from farm.domain.sight import Sight
 from farm.ports import Blobs, NewTask
 from farm.service.skeleton import chunk_of
 from workers.context import StepResult, Task, Tools
+from workers.steps.identities import identity_rows, told_apart
 from workers.steps.ingest import IngestedFrame, frame_digest, ingested
 from workers.steps.masks import Mask, clip_masks, document_segs, frame_masks, looked_at, mask_segs, per_frame, readable
 from workers.steps.parts import done_output, part_tasks, standing_for, was_split
@@ -131,7 +133,7 @@ def load_masks(tools: Tools, plan: Plan) -> list[Mask]:
 
 
 def _still(tools: Tools, job: Job, source: Source, frames: Sequence[PlannedFrame]) -> dict[int, Sequence[Seg]]:
-    if source.kind == "segs":
+    if source.kind != "mask":
         found = {f.position: document_segs(tools, job, source, f.number, f.position) for f in frames}
         return {position: [_of_frame(seg, job, position) for seg in segs] for position, segs in found.items()}
     masks = frame_masks(tools, job, source, [frame.position for frame in frames])
@@ -146,9 +148,12 @@ def _moving(
     tools: Tools, job: Job, source: Source, segments: Sequence[ClipSegment], frames: Sequence[PlannedFrame]
 ) -> dict[int, Sequence[Seg]]:
     positions = [frame.position for frame in frames]
-    if not per_frame(tools, source):
+    if told_apart(tools, job, source):
+        found: dict[int, Sequence[Seg]] = {**identity_rows(tools, job, source, segments, positions)}
+        return found
+    if not per_frame(tools, job, source):
         drawn = [one.seg for one in segments]
-        own = {p: document_segs(tools, job, source, None, p) if source.kind == "segs" else drawn for p in positions}
+        own = {p: document_segs(tools, job, source, None, p) if source.kind != "mask" else drawn for p in positions}
         return {
             p: [one.at(p - job.start, _row(seg, job, p)) for one, seg in zip(segments, own[p], strict=True)]
             for p in positions
@@ -159,7 +164,7 @@ def _moving(
 
 def _of_frame(seg: Seg, job: Job, position: int) -> Seg:
     """The segment with the mask that it has in one frame."""
-    return Seg(seg.bbox, seg.crop_region, _row(seg, job, position).copy(), seg.label, seg.confidence)
+    return replace(seg, mask=_row(seg, job, position).copy())
 
 
 def _row(seg: Seg, job: Job, position: int) -> Mask:

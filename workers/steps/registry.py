@@ -8,6 +8,7 @@ from farm.errors import Rejected
 from farm.service.skeleton import WRAP
 from workers.context import StepResult, Task, Tools
 from workers.steps.detail import detail
+from workers.steps.detect import detect
 from workers.steps.encode import encode
 from workers.steps.ingest import ingest
 from workers.steps.paste import paste_chunk
@@ -17,6 +18,7 @@ from workers.steps.wrap import wrap
 
 STEPS: dict[str, Callable[[Task, Tools], StepResult]] = {
     "ingest": ingest,
+    "detect": detect,
     "scan": scan,
     "plan": plan,
     "detail": detail,

@@ -18,6 +18,7 @@ from farm.service.advance import media_of
 from farm.service.documents import compact
 from farm.service.skeleton import SCANS_AHEAD, SEGMENTS, scan_tasks
 from workers.context import StepResult, Task, Tools
+from workers.steps.identities import identity_segments, told_apart
 from workers.steps.masks import Mask, clip_masks, document_segs, per_frame
 from workers.steps.tracks import NO_MASK, ClipSegment, of_document, packed, unpacked, with_ways
 
@@ -43,12 +44,19 @@ def _write_unions(task: Task, tools: Tools, number: int, name: str) -> None:
     positions = range(start, min(task.job.end, start + SCAN_FRAMES))
     members = {}
     for source in task.job.sources:
-        if source.kind == "mask" or per_frame(tools, source):
+        if _by_frame(tools, task.job, source):
             union, areas = _union(task, tools, source, positions)
             members[f"{source.name}.npy"] = encode_npy(union)
             if areas:
                 members |= _pack_areas(source.name, areas)
     tools.blobs.put(name, pack(members), "application/zip")
+
+
+def _by_frame(tools: Tools, job: Job, source: Source) -> bool:
+    """Whether what a source marks in each frame is put together here."""
+    if told_apart(tools, job, source):
+        return False
+    return source.kind == "mask" or per_frame(tools, job, source)
 
 
 def clip_segments(tools: Tools, job: Job) -> dict[str, list[ClipSegment]]:
@@ -61,7 +69,7 @@ def clip_segments(tools: Tools, job: Job) -> dict[str, list[ClipSegment]]:
 def _union(task: Task, tools: Tools, source: Source, positions: range) -> tuple[Mask, list[Ints]]:
     """The union of the masks, and what is marked in each, if somebody asks."""
     union: Mask | None = None
-    follows = source.detailer.follow and per_frame(tools, source)
+    follows = source.detailer.follow and per_frame(tools, task.job, source)
     areas: list[Ints] = []
     for start in range(positions.start, positions.stop, BATCH):
         batch = range(start, min(positions.stop, start + BATCH))
@@ -87,13 +95,15 @@ def _merge(task: Task, tools: Tools) -> StepResult:
 
 
 def _segments(tools: Tools, job: Job, source: Source) -> list[ClipSegment]:
-    if source.kind == "segs" and not per_frame(tools, source):
+    if told_apart(tools, job, source):
+        return identity_segments(tools, job, source)
+    if source.kind != "mask" and not per_frame(tools, job, source):
         # A mask for each frame stays in the document, and is read for its frame.
         one = None if source.detailer.follow else job.start
         entries = [of_document(seg, job, source) for seg in document_segs(tools, job, source, None, one)]
         return [replace(entry, seg=replace(entry.seg, mask=NO_MASK)) for entry in entries]
     detailer = source.detailer
-    follows = detailer.follow and per_frame(tools, source)
+    follows = detailer.follow and per_frame(tools, job, source)
     union: Mask | None = None
     parts = []
     for number in range(-(-job.frames // SCAN_FRAMES)):
@@ -102,7 +112,7 @@ def _segments(tools: Tools, job: Job, source: Source) -> list[ClipSegment]:
         if follows:
             parts.append(_unpack_areas(source.name, members))
     assert union is not None  # a job has at least one frame
-    if not per_frame(tools, source):
+    if not per_frame(tools, job, source):
         found = animatediff_segs(
             union,
             False,

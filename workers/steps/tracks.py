@@ -90,6 +90,8 @@ def packed(source: str, segments: Sequence[ClipSegment]) -> tuple[list[dict[str,
     for number, segment in enumerate(segments):
         seg, track = segment.seg, segment.track
         entry = {"bbox": seg.bbox, "crop_region": seg.crop_region, "label": seg.label, "confidence": seg.confidence}
+        if seg.number is not None:
+            entry["number"] = seg.number
         members[f"{source}.{number}.npy"] = encode_npy(seg.mask)
         if track is not None:
             entry |= {"crop": track.crop, "target": track.target}
@@ -106,6 +108,7 @@ def unpacked(source: str, entries: Sequence[Mapping[str, Any]], members: Mapping
         if "crop" in entry:
             corners = decode_npy(members[f"{source}.{number}.corners.npy"])
             track = Track(tuple(entry["crop"]), tuple(entry["target"]), corners)
-        seg = Seg(tuple(entry["bbox"]), Box(*entry["crop_region"]), mask, entry["label"], entry["confidence"])
+        box, region = tuple(entry["bbox"]), Box(*entry["crop_region"])
+        seg = Seg(box, region, mask, entry["label"], entry["confidence"], number=entry.get("number"))
         found.append(ClipSegment(seg, track))
     return found

@@ -16,12 +16,15 @@ import numpy as np
 from farm.adapters.pictures import encode_png
 from farm.adapters.video import join
 from farm.domain import keys
+from farm.domain.detailer import JobType
 from farm.domain.job import Job
 from farm.domain.plan import Plan, PlannedFrame
 from farm.errors import NotFound
 from farm.service.documents import compact
 from farm.service.skeleton import chunks
 from workers.context import StepResult, Task, Tools
+from workers.steps.detect import detecting, found_in
+from workers.steps.identify import identify
 from workers.steps.ordered import in_order
 from workers.steps.plan import load_masks
 
@@ -33,6 +36,8 @@ PACKAGES = ("detail-farm", "torch", "diffusers", "transformers", "numpy", "pillo
 def wrap(task: Task, tools: Tools) -> StepResult:
     """Write `segs.json`, `video.mp4` (if every chunk is there) and `manifest.json`; memory holds a few chunks."""
     job = task.job
+    if job.type is JobType.DETECT:
+        return _wrap_detected(task, tools)
     with tempfile.TemporaryDirectory(prefix="farm-wrap-") as name:
         folder = Path(name)
         with (folder / "frames").open("wb") as file:
@@ -49,6 +54,17 @@ def wrap(task: Task, tools: Tools) -> StepResult:
             copyfileobj(frames, file)
             file.write(b"]" + after)
         tools.blobs.put_file(keys.manifest(job.id), folder / "manifest.json", "application/json")
+    return StepResult(output=keys.manifest(job.id))
+
+
+def _wrap_detected(task: Task, tools: Tools) -> StepResult:
+    """The same of a job that repaints nothing: what was found is all that it makes."""
+    job = task.job
+    ((source, detection),) = detecting(job)
+    missing = [number for number in range(chunks(job)) if not tools.blobs.exists(keys.chunk(job.id, number))]
+    name = identify(tools, job, source, found_in(tools, job, source, detection, missing))
+    tools.blobs.put(keys.segs(job.id), tools.blobs.get(name), "application/json")
+    tools.blobs.put(keys.manifest(job.id), compact(_manifest(job, missing, [])), "application/json")
     return StepResult(output=keys.manifest(job.id))
 
 

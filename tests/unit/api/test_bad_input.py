@@ -117,7 +117,7 @@ def test_every_fault_is_told_at_once(client: TestClient, request_of: Make) -> No
 
 def test_a_segment_without_a_mask(client: TestClient, request_of: Make) -> None:
     text = refused(client, request_of(segments=[{"name": "face"}]))
-    assert text == "`segments.0`: segment 'face' needs either `mask` or `segs`, not both and not neither."
+    assert text == "`segments.0`: segment 'face' needs one of `mask`, `segs` and `detect`, and only one."
 
 
 def test_a_method_that_a_path_does_not_have_is_told(client: TestClient) -> None:

@@ -24,7 +24,7 @@ def test_a_folder_or_a_file_of_that_name_wins_over_a_name(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("name", ["./nothing", "~/nothing", "models/nothing.safetensors"])
 def test_a_path_where_nothing_is_is_refused(name: str) -> None:
-    with pytest.raises(Rejected, match=r"is no \.safetensors file and has no model_index\.json"):
+    with pytest.raises(Rejected, match=r"is no \.safetensors or \.onnx file and has no model_index\.json"):
         model_path(name)
 
 

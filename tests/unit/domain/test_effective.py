@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from farm.domain import keys
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING, JobType
 from farm.domain.effective import EATEN, effective_key, together_key, without
 from farm.domain.mask_table import mask_digest
 from farm.domain.plan import DetailTask, PatchRef
@@ -33,7 +33,7 @@ def key(
     return effective_key(layout.job, planned.plan, without(task, frames), outputs(planned), has, masks, after)
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_a_task_that_runs_as_planned_has_its_planned_key(job_type: JobType) -> None:
     for seed in range(LAYOUTS):
         layout = Layout(seed, job_type)

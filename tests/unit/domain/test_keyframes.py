@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from farm.detail.box import Box
 from farm.detail.segs import Seg
 from farm.detail.spans import Chunk
-from farm.domain.detailer import Detailer, JobType, merged
+from farm.domain.detailer import REPAINTING, Detailer, JobType, merged
 from farm.domain.job import Job, Source
 from farm.domain.keyframes import Keyframes, setting_at, typed_over
 from farm.domain.plan import DetailTask, Plan, PlannedFrame
@@ -188,7 +188,7 @@ def test_frames_are_counted_as_the_clip_counts_them() -> None:
     assert values == [2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_a_value_by_key_frame_has_the_patches_of_the_same_value(job_type: JobType) -> None:
     def keys(**parameters: Any) -> list[str]:  # noqa: ANN401 - of Detailer
         return [task.key for task in _plan((source("a", job_type, **parameters),), job_type).tasks]

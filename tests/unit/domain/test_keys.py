@@ -9,7 +9,7 @@ from farm.detail.box import Box
 from farm.detail.segs import Seg
 from farm.detail.spans import Chunk
 from farm.domain import keys
-from farm.domain.detailer import Detailer, JobType
+from farm.domain.detailer import REPAINTING, Detailer, JobType
 from farm.domain.job import Job, MotionLora
 from farm.domain.model import ModelRef
 from farm.domain.plan import PlannedFrame
@@ -37,7 +37,7 @@ def _key(asked: Job) -> str:
     return task.key
 
 
-@pytest.mark.parametrize("job_type", JobType)
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_a_parameter_that_was_added_re_renders_nothing_at_its_default(job_type: JobType) -> None:
     asked = _job(job_type)
     assert _key(asked) == FIRST_KEYS[job_type]

@@ -11,7 +11,7 @@ import pytest
 from farm.detail.box import Box
 from farm.detail.segs import Seg
 from farm.detail.spans import Chunk
-from farm.domain.detailer import Detailer, JobType
+from farm.domain.detailer import REPAINTING, Detailer, JobType
 from farm.domain.job import Job, Source
 from farm.domain.model import LoraRef, ModelRef
 from farm.domain.plan import PlannedFrame
@@ -42,12 +42,12 @@ def _with(of: Job, **changes: Any) -> Job:  # noqa: ANN401 - fields of Source
     return of.model_copy(update={"sources": (of.sources[0].model_copy(update=changes),)})
 
 
-@pytest.mark.parametrize("job_type", JobType)
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_what_was_rendered_before_is_not_rendered_again(job_type: JobType) -> None:
     assert _key(_job(job_type)) == KEYS[job_type]
 
 
-@pytest.mark.parametrize("job_type", JobType)
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_a_crop_that_stays_where_it_is_keeps_its_key_whether_it_may_follow_or_not(job_type: JobType) -> None:
     assert _key(_job(job_type, follow=True)) == KEYS[job_type]
 

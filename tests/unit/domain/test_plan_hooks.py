@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING, JobType
 from farm.domain.hooks import LabelFilter, OrderedFilter, PluginHook, RangeFilter
 from farm.domain.job import Job
 from farm.domain.plan import After, Plan
@@ -30,7 +30,7 @@ def _crops(plan: Plan, source: str) -> list[tuple[int, int, int, tuple[str, ...]
     return sorted((c.frame, c.segment, c.seed, c.prompt) for t in plan.tasks if t.source == source for c in t.crops)
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_with_an_impure_hook_tasks_follow_one_another_in_the_loops_own_order(job_type: JobType) -> None:
     for seed in range(20):
         layout = Layout(seed, job_type)
@@ -58,7 +58,7 @@ def test_with_an_impure_hook_a_crop_is_cut_from_the_frame_as_all_before_it_left_
             assert crop.under == refs[:place]
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_in_sequence_or_not_the_pixels_are_those_of_the_loop(job_type: JobType) -> None:
     for seed in range(20):
         layout = Layout(seed, job_type)
@@ -92,7 +92,7 @@ def test_a_pure_hook_leaves_the_plan_as_it_is() -> None:
     ]
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_filters_choose_and_order_segments_before_seeds_are_given(job_type: JobType) -> None:
     layout = Layout(11, job_type)
     name, seed = layout.job.sources[0].name, layout.job.sources[0].detailer.seed
@@ -114,7 +114,7 @@ def test_filters_act_one_after_the_other() -> None:
     assert not _crops(layout.plan().plan, name)
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_texts_reach_their_crops_and_no_batch_mixes_them(job_type: JobType) -> None:
     several = 0
     for seed in range(30):

@@ -7,7 +7,7 @@ import pytest
 
 from farm.detail.blend import feather
 from farm.detail.depends import writes
-from farm.domain.detailer import Detailer, JobType
+from farm.domain.detailer import REPAINTING, Detailer, JobType
 from farm.domain.job import Job
 from tests.unit.domain.layouts import Layout, in_some_order, original, waits_for
 
@@ -15,7 +15,7 @@ LAYOUTS = 150
 """Of each kind of job."""
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_any_order_that_the_plan_allows_equals_the_loop_crop_by_crop(job_type: JobType) -> None:
     for seed in range(LAYOUTS):
         layout = Layout(seed, job_type)
@@ -27,7 +27,7 @@ def test_any_order_that_the_plan_allows_equals_the_loop_crop_by_crop(job_type: J
                 assert np.array_equal(ours, theirs), f"layout {seed}, order {order}, frame {frame}"
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_segments_wait_only_for_what_they_read(job_type: JobType) -> None:
     for seed in range(LAYOUTS):
         layout = Layout(seed, job_type)

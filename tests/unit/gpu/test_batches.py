@@ -15,7 +15,7 @@ from torch import Tensor
 
 from farm.detail.enhance import CropInput
 from farm.detail.hooks import DetailerHook
-from farm.domain.detailer import Detailer, JobType
+from farm.domain.detailer import REPAINTING, Detailer, JobType
 from farm.errors import OutOfMemory
 from tests.unit.gpu.demo import FOLDER
 from workers.gpu import detailer
@@ -64,7 +64,7 @@ def test_a_crop_alone_and_in_a_batch_of_eight_are_the_same_latents(sampler_name:
         assert torch.equal(alone[0], together[place])
 
 
-@pytest.mark.parametrize("job_type", JobType)
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_what_was_prepared_before_gives_the_same_bits(job_type: JobType) -> None:
     engine = _engine()
     batch = _batch(_crops(3, size=(83, 61)), job_type)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from farm.detail.enhance import CropInput
-from farm.domain.detailer import Detailer, JobType
+from farm.domain.detailer import REPAINTING, Detailer, JobType
 from tests.unit.gpu.demo import FOLDER
 from tests.unit.gpu.tiny import save_control_net, save_narrow_net
 from workers.gpu.batch import Batch, ConditioningUse, ControlUse
@@ -127,7 +127,7 @@ def _patches(
     return _engine().detail(batch, lambda step, steps: None)
 
 
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_strength_zero_and_a_range_that_is_not_run_are_as_none(nets: tuple[Path, Path], job_type: JobType) -> None:
     plain = _patches(count=2, job_type=job_type)
     for use in (ControlUse(nets[0], 0.0, 0, 1), ControlUse(nets[0], 1.0, 0, 0.1)):

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from farm.detail.enhance import CropInput
-from farm.domain.detailer import Detailer, JobType
+from farm.domain.detailer import REPAINTING, Detailer, JobType
 from farm.errors import Canceled
 from workers.gpu.batch import Batch
 from workers.gpu.engine import open_engine
@@ -75,7 +75,7 @@ def test_where_the_noise_mask_is_zero_pixels_stay() -> None:
     assert not np.array_equal(patch[:, 30:], (crop.pixels[:, 30:] * np.float32(255)).astype(np.uint8))
 
 
-@pytest.mark.parametrize("job_type", JobType)
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_a_patch_does_not_depend_on_the_crops_beside_it(job_type: JobType) -> None:
     crops = tuple(_crop(seed=5, frame=frame) for frame in range(3))
     together = _patches(crops, job_type)

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from farm.detail.enhance import CropInput
-from farm.domain.detailer import Detailer, JobType
+from farm.domain.detailer import REPAINTING, Detailer, JobType
 from tests.unit.gpu.demo import FOLDER
 from tests.unit.gpu.tiny import save_control_net, save_ip_adapter
 from workers.gpu.batch import Batch, ControlUse, ImagePromptUse
@@ -51,7 +51,7 @@ def _patches(
 
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["whole", "parts"])
-@pytest.mark.parametrize("job_type", list(JobType))
+@pytest.mark.parametrize("job_type", REPAINTING)
 def test_weight_picture_and_range_decide(adapters: tuple[Path, Path], kind: int, job_type: JobType) -> None:
     plain = _patches(job_type=job_type)[0]
     use = ImagePromptUse(adapters[kind], 1.0, 0, 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.domain.detailer import JobType
+from farm.domain.detailer import REPAINTING, JobType
 from farm.domain.forecast import Forecast
 from farm.domain.job import JobRequest
 from farm.domain.like import LikeRequest
@@ -39,7 +39,7 @@ class Farm(Bench):
         return set(self.farm.blobs.list(""))
 
 
-@pytest.fixture(scope="module", params=list(JobType))
+@pytest.fixture(scope="module", params=REPAINTING)
 def farm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     found = Farm(tmp_path_factory.mktemp("farm"), request.param)
     yield found
