@@ -14,6 +14,7 @@ from api.guard import Guard
 from api.routes import (
     actions,
     chunks,
+    comfy,
     feed,
     forecast,
     frames,
@@ -55,6 +56,7 @@ submission may be repeated safely. All links in answers are paths on this server
 _ROUTERS = (
     uploads,
     forecast,
+    comfy,
     jobs,
     actions,
     tasks,

@@ -116,7 +116,11 @@ class Drafting:
     def _address(self, use: FileUse) -> str:
         if use.address:
             return use.address
-        found = self.find(use)
+        try:
+            found = self.find(use)
+        except Rejected as error:
+            self.findings.problem(use.node, use.input, str(error))
+            return UNKNOWN
         if found is None:
             self.findings.problem(
                 use.node,
@@ -165,8 +169,10 @@ class Drafting:
         try:
             JobRequest.model_validate(draft)
         except ValidationError as error:
-            for fault in error.errors(include_url=False, include_context=False, include_input=False):
-                self._fault(fault["loc"], fault["msg"])
+            for fault in error.errors(include_url=False, include_context=False):
+                # Segments that are faulty are told of; that too few are left follows.
+                if fault["loc"] != ("segments",):
+                    self._fault(fault["loc"], fault["msg"], fault["input"])
 
     def _check_names(self, index: int, segment: Draft) -> None:
         for parameter, names in (
@@ -179,13 +185,15 @@ class Drafting:
                 place = self.origins.get((index, parameter))
                 self.findings.problem(place.node if place else None, place.name if place else "", str(error))
 
-    def _fault(self, loc: tuple[int | str, ...], said: str) -> None:
+    def _fault(self, loc: tuple[int | str, ...], said: str, value: object) -> None:
         place = None
         if len(loc) > 2 and loc[0] == "segments" and isinstance(loc[1], int):
             place = self.origins.get((loc[1], str(loc[2])))
             loc = loc[2:]
         field_name = ".".join(map(str, loc))
-        text = f"`{field_name}` cannot be so on the farm: {said.removeprefix('Value error, ').rstrip('.')}. Change it."
+        seen = f" is {cut(repr(value))}, and" if isinstance(value, (str, int, float)) else ""
+        reason = said.removeprefix("Value error, ").rstrip(".")
+        text = f"`{field_name}`{seen} cannot be so on the farm: {reason}. Change it."
         self.findings.problem(place.node if place else None, place.name if place else "", text)
 
 

@@ -9,6 +9,7 @@ from farm.comfy.pipes import source
 from farm.comfy.reader import Place, Reader
 from farm.comfy.workflow import Node, cut
 from farm.domain.assign import Draft
+from farm.errors import Rejected
 
 GIVE = "Give the clip: --frames PATH (a video, a folder of numbered pictures, a zip of them)."
 
@@ -38,7 +39,11 @@ def frames_of(reader: Reader, node: Node, given: str | None, span: str | None, f
     if use.address:
         return {**made, "uri": use.address}
     _untrimmed(reader, use, made)
-    found = find(use)
+    try:
+        found = find(use)
+    except Rejected as error:
+        reader.findings.problem(use.node, use.input, str(error))
+        return made
     if found is None:
         kind = "folder" if use.folder else "file"
         reader.findings.problem(

@@ -61,6 +61,7 @@ def clip_line(reader: Reader, place: Place) -> Line:
 def _followed(reader: Reader, place: Place, steps: dict[tuple[str, int], Step], what: str) -> Line:
     line = Line()
     seen: set[tuple[str, int]] = set()
+    own = "model" if steps is MODEL_STEPS else "clip"
     while (fed := source(reader, place)) is not None:
         key = (fed.node.class_type, fed.slot)
         if (fed.node.id, fed.slot) in seen or len(seen) >= MAX_NODES:
@@ -71,9 +72,9 @@ def _followed(reader: Reader, place: Place, steps: dict[tuple[str, int], Step], 
         step = steps.get(key)
         if step is None:
             _refuse(reader, fed, place, what)
-            break
-        name = step(reader, fed.node, line)
-        if not name:
+        # What lies behind a node that cannot be carried may have faults of its own.
+        name = step(reader, fed.node, line) if step else own
+        if not name or (step is None and not reader.linked(Place(fed.node, own))):
             break
         place = Place(fed.node, name)
     else:

@@ -34,7 +34,7 @@ class FileUse:
 
 
 Find = Callable[[FileUse], str | None]
-"""From a file to an address that a job can name; None if it is not there."""
+"""From a file to an address that a job can name; None if it is not there. Raises Rejected if it cannot be used."""
 
 LOADERS: dict[tuple[str, int], tuple[str, str]] = {
     ("LoadImage", 0): ("image", ""),

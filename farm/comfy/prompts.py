@@ -80,6 +80,10 @@ def _collect(reader: Reader, fed: Feed, place: Place, prompt: Prompt) -> None:
         else:
             reason = REASONS.get(node.class_type, "The farm does not run it. Use CLIPTextEncode.")
             reader.findings.problem(node, "", f"It makes `{place.name}` of node {place.node.label}. {reason}")
+            behind = Place(node, "conditioning")
+            below = source(reader, behind)
+            if below is not None:
+                _collect(reader, below, behind, prompt)
 
 
 def _text(reader: Reader, node: Node, prompt: Prompt) -> None:

@@ -40,7 +40,8 @@ class Known:
 class Registry:
     """Finds the farm's name for a file."""
 
-    known: Sequence[Known]
+    known: Sequence[Known] | None
+    """None: it is not known what the farm has; a file is then taken to be there under its own name."""
     mapped: Mapping[str, str]
     """File name, as the workflow writes it or its last part -> the farm's name; from the user."""
     used: set[str] = field(default_factory=set)
@@ -49,6 +50,8 @@ class Registry:
     def find(self, findings: Findings, place: Place, file: str, kind: str) -> str | None:
         """The farm's name for a file of ComfyUI's; None, with a problem told, if it has none."""
         told = self._mapped(file)
+        if self.known is None:
+            return told or farm_name(file)
         names = [model.name for model in self.known if model.kind == kind]
         if told is not None:
             if told in names or _HASH.match(told) or (kind == "detector" and told == BUILT_IN_DETECTOR):

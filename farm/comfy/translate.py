@@ -61,12 +61,12 @@ class Translation:
         return self.draft
 
 
-def translate(document: object, asked: Asked, known: Sequence[Known]) -> Translation:
+def translate(document: object, asked: Asked, known: Sequence[Known] | None) -> Translation:
     """The job that a workflow stands for, and what became of each node.
 
     Args:
         document: a workflow in ComfyUI's API format, as JSON has it.
-        known: the models of the farm.
+        known: the models of the farm; None: no farm is near, so that files are taken to be there.
     Raises:
         NoWorkflow: the document is none.   PageFormat: it was saved, not exported.
     """
