@@ -40,12 +40,12 @@ def test_a_workflow_is_submitted_and_its_frames_are_made(near: Run, saved: Path,
     assert said.code == 0, said.err
     job = said.out.strip()
     running.work()
-    document = near("job", "status", job, "--json").json()["document"]
+    document = near("job", "get", job, "--json").json()["document"]
     (source,) = document["sources"]
     assert (source["name"], source["detailer"]["steps"], source["detailer"]["seed"]) == ("face", 2, 77)
     assert document["model"]["name"] == "dreamshaper_8"
     assert source["detailer"]["hooks"][0]["kind"] == "variation_noise"
-    assert near("job", "status", job, "--json").json()["status"] == "completed"
+    assert near("job", "get", job, "--json").json()["status"] == "completed"
 
 
 def test_a_dry_run_says_what_the_job_would_be(near: Run, saved: Path, clip: Path) -> None:
