@@ -33,7 +33,6 @@ class Detection:
     pictures: Place
     """Where it looks."""
     detector: tuple[Place, str] | None = None
-    sam: tuple[Place, str] | None = None
     fields: dict[str, tuple[Place, Any]] = field(default_factory=dict)
     """Of the `detect` block."""
     values: dict[str, tuple[Place, Any]] = field(default_factory=dict)
@@ -66,7 +65,6 @@ def simple_detection(reader: Reader, node: Node) -> Detection:
     found = Detection(node, Place(node, pictures))
     _detectors(reader, node, parts or {}, found)
     _numbers(reader, node, found, "bbox_threshold", "bbox_dilation", "crop_factor")
-    _sam(reader, node, found, threshold="sub_threshold", expansion="sub_bbox_expansion", dilation="sub_dilation")
     if reader.number(Place(node, "post_dilation"), 0) not in (0, None):
         reader.findings.problem(
             node, "post_dilation", "The farm has it not. Set it to 0, and widen the detector's own."
@@ -85,7 +83,6 @@ def face_detection(reader: Reader, node: Node, parts: dict[str, Place]) -> Detec
     found = Detection(node, Place(node, "image"))
     _detectors(reader, node, parts, found)
     _numbers(reader, node, found, "bbox_threshold", "bbox_dilation", "bbox_crop_factor")
-    _sam(reader, node, found, threshold="sam_threshold", expansion="sam_bbox_expansion", dilation="sam_dilation")
     return found
 
 
@@ -127,31 +124,13 @@ def _detectors(reader: Reader, node: Node, parts: dict[str, Place] | Any, found:
             "The farm does not lay a second detector over the first. Unlink it; a detector that gives masks (segm) may "
             "stand in place of the first one.",
         )
-    if "sam_model_opt" in parts and (fed := source(reader, parts["sam_model_opt"])) is not None:
-        if fed.node.class_type != "SAMLoader":
-            reader.findings.problem(fed.node, "", "The farm knows SAM by its file. Load it with SAMLoader.")
-            return
-        place = Place(fed.node, "model_name")
-        file = reader.text(place, "")
-        reader.findings.carry(fed.node, "the model that draws masks in boxes")
-        found.sam = (place, file) if file else None
-
-
-def _sam(reader: Reader, node: Node, found: Detection, *, threshold: str, expansion: str, dilation: str) -> None:
-    if found.sam is None:
-        return
-    for field_name, name, default, whole in (
-        ("sam_threshold", threshold, 0.93, False),
-        ("sam_bbox_expansion", expansion, 0, True),
-        ("sam_dilation", dilation, 0, True),
-    ):
-        value = reader.number(Place(node, name), default, whole=whole)
-        if value is not None:
-            found.fields[field_name] = Place(node, name), value
-    hint = reader.text(Place(node, "sam_detection_hint"), "center-1")
-    if hint not in ("center-1", None):
+    sam = source(reader, parts["sam_model_opt"]) if "sam_model_opt" in parts else None
+    if sam is not None:
         reader.findings.problem(
-            node, "sam_detection_hint", f"It is {cut(str(hint))!r}; the farm points at the center. Set it to center-1."
+            sam.node,
+            "",
+            f"It narrows the boxes of node {node.label} to shapes, and the farm has no SAM. Unlink it; a detector that "
+            f"gives masks (segm) draws shapes by itself.",
         )
 
 

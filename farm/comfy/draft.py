@@ -50,7 +50,7 @@ class Drafting:
     def _segment(self, one: Detailed, source: SegsSource, name: str, index: int) -> Draft:
         made: Draft = {"name": name}
         if source.detection is not None:
-            made["detect"] = self._detect(source.detection)
+            made["detect"] = self._detect(source.detection, index)
         else:
             made["mask"] = self._address(source.mask) if source.mask is not None else UNKNOWN
         for place, text in filter(None, (one.drawn.positive.text, one.drawn.negative.text)):
@@ -96,16 +96,14 @@ class Drafting:
             ]
             self.origins[index, "conditionings"] = Place(further[0][0].node, "")
 
-    def _detect(self, found: Detection) -> Draft:
+    def _detect(self, found: Detection, index: int) -> Draft:
         made: Draft = {name: value for name, (_, value) in found.fields.items()}
+        self.origins |= {(index, f"detect.{name}"): place for name, (place, _) in found.fields.items()}
+        self.origins[index, "detect"] = Place(found.node, "")
         # Impact's detectors look at each picture by itself: nothing is followed, no gap is filled.
         made["track"] = False
-        for name, kind, named in (("detector", "detector", found.detector), ("sam", "sam", found.sam)):
-            if named is not None:
-                known = self.registry.find(self.findings, *named, kind)
-                if known is not None:
-                    made[name] = known
-        return made
+        known = self.registry.find(self.findings, *found.detector, "detector") if found.detector else None
+        return {**made, "detector": known} if known is not None else made
 
     def _net(self, net: Net) -> Draft | None:
         known = self.registry.find(self.findings, *net.file, "controlnet")
@@ -188,7 +186,8 @@ class Drafting:
     def _fault(self, loc: tuple[int | str, ...], said: str, value: object) -> None:
         place = None
         if len(loc) > 2 and loc[0] == "segments" and isinstance(loc[1], int):
-            place = self.origins.get((loc[1], str(loc[2])))
+            inner = f"{loc[2]}.{loc[3]}" if len(loc) > 3 else ""
+            place = self.origins.get((loc[1], inner)) or self.origins.get((loc[1], str(loc[2])))
             loc = loc[2:]
         field_name = ".".join(map(str, loc))
         seen = f" is {cut(repr(value))}, and" if isinstance(value, (str, int, float)) else ""

@@ -19,7 +19,6 @@ KINDS = {
     "motion_lora": "motion LoRA",
     "controlnet": "ControlNet",
     "detector": "detector",
-    "sam": "SAM model",
 }
 """Kind of a model -> how sentences call it."""
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
@@ -110,7 +109,7 @@ def _loose(name: str) -> str:
 def _missing(file: str, kind: str, names: Sequence[str]) -> str:
     name, last, seen = farm_name(file), cut(_path(file).name), f"The farm has no {KINDS[kind]} for {cut(file)!r}"
     other = f"or use another: `--map {quoted(cut(file))}=NAME`. {_there_is(names, kind)}"
-    if kind in ("detector", "sam"):
+    if kind == "detector":
         stem = PurePosixPath(last).stem
         return f"{seen}. Export it as ONNX and add it: `farm model add {name} {stem}.onnx`, {other}"
     if last.lower().endswith(PICKLES):

@@ -18,7 +18,7 @@ from farm.domain.job import JobRequest, SegmentRequest
 from farm.domain.state import JobState
 from tests.comfyui_pack import defaults, node, part
 from tests.e2e.farm_under_test import PATIENCE_S, FarmUnderTest
-from tests.e2e.shots import DETAILER, HEIGHT, MODEL, MOVING, WIDTH, Shot, hand_in, mask, request
+from tests.e2e.shots import DETAILER, HEIGHT, MODEL, MOVING, WIDTH, hand_in, make_shot, mask, request
 
 MASK, MOVE = "MaskDetailerPipeFarm", "DetailerForEachPipeForAnimateDiffFarm"
 CHOSEN = {name: value for name, value in DETAILER.items() if name != "size_multiple"}
@@ -44,7 +44,8 @@ def by_the_client(client: Client, wanted: JobRequest, folder: Path) -> torch.Ten
 
 
 @pytest.mark.slow
-def test_the_nodes_give_the_pixels_of_the_same_jobs(farm: FarmUnderTest, shot: Shot, tmp_path: Path) -> None:
+def test_the_nodes_give_the_pixels_of_the_same_jobs(farm: FarmUnderTest, tmp_path: Path) -> None:
+    shot = make_shot(tmp_path / "shot", frames=6)
     client, handed = farm.api(), hand_in(shot, farm)
     farm.workers(1)
     plain = {"size_multiple": 1, "prompt": "a left disk"}

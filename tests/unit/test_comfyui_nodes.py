@@ -254,7 +254,7 @@ def test_segs_come_back_with_what_was_made_of_them(near: Running, masks: int) ->
 
 def test_without_segs_the_frames_are_handed_on() -> None:
     frames = scene()
-    empty = (48, 64), []
+    empty: tuple[tuple[int, int], list[Any]] = ((48, 64), [])
     image, made, _, cnet = node(MOVING).detail(frames, empty, **{**defaults(MOVING), "farm": "http://127.0.0.1:9"})
     assert image is frames
     assert (made, cnet) == (empty, [])
