@@ -104,8 +104,8 @@ def played(farm: FarmUnderTest, url: str, folder: Path, one: Try) -> int:
     share = np.mean([float((made[name] != given[name]).any(axis=2).mean()) for name in made])
     good = len(made) == changed == FRAMES and share < 0.9
     say(
-        f"  completed in {time.monotonic() - started:.0f} s: {len(made)} frames, {changed} of them changed, {share:.0%} "
-        f"of their pixels{'' if good else '  NOT AS IT SHOULD BE'}"
+        f"  completed in {time.monotonic() - started:.0f} s: {len(made)} frames, {changed} of them changed, "
+        f"{share:.0%} of their pixels{'' if good else '  NOT AS IT SHOULD BE'}"
     )
     return int(not good)
 
