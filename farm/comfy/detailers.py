@@ -10,10 +10,10 @@ from farm.comfy.detectors import face_detection
 from farm.comfy.drawing import Drawn, drawn, refined
 from farm.comfy.hooks import FILTERS, Found, hooks_of
 from farm.comfy.pictures import mask_of
-from farm.comfy.pipes import BASIC, DETECTORS, own_parts, parts_of
+from farm.comfy.pipes import BASIC, DETECTORS, own_parts, parts_of, source
 from farm.comfy.reader import Place, Reader
 from farm.comfy.segs import SegsSource, Value, segs_of
-from farm.comfy.workflow import Node
+from farm.comfy.workflow import Node, cut
 from farm.domain.detailer import JobType
 
 Kind = Literal["int", "float", "flag", "text"]
@@ -88,6 +88,14 @@ REFUSED: dict[str, str] = {
 }
 """Inputs of detailers that cannot be carried where something is linked."""
 TILED = ("tiled_encode", "tiled_decode")
+HEEDED = frozenset(
+    (
+        *(*BASIC, *DETECTORS, *REFUSED, *TILED, "mask", "segs", "wildcard", "detailer_hook", "refiner_basic_pipe_opt"),
+        *("noise_mask_feather", "batch_size", "force_inpaint", "inpaint_model", "drop_size", "control_after_generate"),
+    )
+)
+"""Inputs of detailers besides those of their tables; what begins as below belongs to detectors."""
+OF_DETECTORS = ("bbox_", "sam_", "segm_", "Select to add")
 
 
 @dataclass
@@ -109,7 +117,7 @@ def read_detailer(reader: Reader, node: Node) -> Detailed:
     """All that a detailer node is fed with; what cannot be carried is told in the reader's findings."""
     spec = DETAILERS[node.class_type]
     parts = _parts(reader, node, spec)
-    values = _values(reader, node, spec)
+    values = _values(reader, node, spec, parts)
     made = drawn(reader, node, parts)
     _check_inputs(reader, node, spec)
     hooks = hooks_of(reader, parts.get("detailer_hook", Place(node, "detailer_hook")))
@@ -129,8 +137,10 @@ def _parts(reader: Reader, node: Node, spec: DetailerNode) -> dict[str, Place]:
     return own_parts(node, {name: name for name in (*BASIC, *DETECTORS, "detailer_hook", "wildcard")})
 
 
-def _values(reader: Reader, node: Node, spec: DetailerNode) -> dict[str, Value]:
+def _values(reader: Reader, node: Node, spec: DetailerNode, parts: dict[str, Place]) -> dict[str, Value]:
     found: dict[str, Value] = {}
+    if "wildcard" in parts and (text := reader.text(parts["wildcard"])):
+        found["wildcard"] = parts["wildcard"], text
     for name, (own, kind) in {**spec.needed, **spec.optional}.items():
         place = Place(node, own)
         if own not in node.inputs:
@@ -172,6 +182,11 @@ def _check_inputs(reader: Reader, node: Node, spec: DetailerNode) -> None:
     for name, reason in REFUSED.items():
         if reader.linked(Place(node, name)):
             findings.problem(node, name, f"{reason} Unlink this input.")
+    known = {*HEEDED, spec.image, spec.pipe, *(own for own, _ in {**spec.needed, **spec.optional}.values())}
+    for name in node.inputs:
+        if name not in known and not name.startswith(OF_DETECTORS):
+            tell = findings.problem if reader.linked(Place(node, name)) else findings.note
+            tell(node, cut(name), "The farm does not know this input, and leaves it out.")
     if spec.finds != "mask" and reader.flag(Place(node, "force_inpaint"), True) is False:
         findings.problem(
             node,
@@ -219,6 +234,14 @@ def _compare(reader: Reader, found: Detailed) -> None:
             findings.note(hook.node, "", f"Node {node.label} would never call this filter; the farm does.")
         elif moving and hook.hook["kind"] != "preview":
             findings.note(hook.node, "", f"Node {node.label} would never call this hook while sampling; the farm does.")
+    frames = source(reader, Place(node, spec.image))
+    for detection in (one.detection for one in found.sources if one.detection is not None):
+        if source(reader, detection.pictures) != frames:
+            findings.note(
+                detection.node, detection.pictures.name, "The farm looks for it in the clip, whatever is here."
+            )
+    if frames is not None and frames.node.class_type in DETAILERS and any(one.detection for one in found.sources):
+        findings.note(node, spec.image, "The farm looks for it in the clip as it came, before any detailer.")
     if len(found.sources) > 1 and not moving:
         findings.note(
             node, "seed", "ComfyUI counts seeds on over joined SEGS; the farm begins anew with each source of them."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from farm.domain.assign import Draft
 from farm.domain.detailer import JobType
 from farm.domain.job import JobRequest
 from farm.domain.sampling_names import check_names
+from farm.domain.wildcards import check as check_wildcard
 from farm.errors import Rejected
 
 UNKNOWN = "upload:"
@@ -163,7 +164,7 @@ class Drafting:
     def check(self, draft: Draft) -> None:
         """Tell of every value that a job cannot have, at the node that it comes from."""
         for index, segment in enumerate(draft["segments"]):
-            self._check_names(index, segment)
+            self._check_texts(index, segment)
         try:
             JobRequest.model_validate(draft)
         except ValidationError as error:
@@ -172,13 +173,17 @@ class Drafting:
                 if fault["loc"] != ("segments",):
                     self._fault(fault["loc"], fault["msg"], fault["input"])
 
-    def _check_names(self, index: int, segment: Draft) -> None:
-        for parameter, names in (
-            ("sampler_name", (segment.get("sampler_name", "euler"), "normal")),
-            ("scheduler", ("euler", segment.get("scheduler", "normal"))),
-        ):
+    def _check_texts(self, index: int, segment: Draft) -> None:
+        """What is checked at submit by other means than a range."""
+        checks: tuple[tuple[str, Callable[[str], None]], ...] = (
+            ("sampler_name", lambda text: check_names(text, "normal")),
+            ("scheduler", lambda text: check_names("euler", text)),
+            ("wildcard", lambda text: check_wildcard(segment["name"], text)),
+        )
+        for parameter, check in checks:
             try:
-                check_names(*names)
+                if parameter in segment:
+                    check(segment[parameter])
             except Rejected as error:
                 place = self.origins.get((index, parameter))
                 self.findings.problem(place.node if place else None, place.name if place else "", str(error))

@@ -95,7 +95,7 @@ def played(farm: FarmUnderTest, url: str, folder: Path, one: Try) -> int:
     if not one.carried:
         say(*done.stderr.rstrip().splitlines())
         return int(checked.returncode != 65) + int(done.returncode != 65)
-    if done.returncode:
+    if done.returncode or checked.returncode:
         say(done.stderr, "  NOT AS IT SHOULD BE: it must be completed")
         return 1
     made = {picture.name: decode(picture.read_bytes()) for picture in sorted((out / "frames").iterdir())}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from fastapi.testclient import TestClient
 
 from tests.unit.api.conftest import World
@@ -52,3 +53,25 @@ def test_a_file_that_was_not_handed_in_is_asked_for(client: TestClient) -> None:
 def test_without_a_key_nothing_is_translated() -> None:
     with World(api_keys="one:a-long-key-of-user-one").client() as client:
         assert client.post("/api/v1/comfy", json={"workflow": flow(), "frames": "x"}).status_code == 401
+
+
+NODE = '{"workflow": {"ID": {"class_type": "MaskDetailerPipe", "inputs": {"image": VALUE}}}, "frames": "x"}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        NODE.replace("MaskDetailerPipe", r"\ud800"),
+        NODE.replace("ID", r"\ud800").replace("VALUE", "1"),
+        NODE.replace("VALUE", r'"\ud800"'),
+        NODE.replace("image", r"\ud800").replace("VALUE", "1"),
+        NODE.replace("image", "steps").replace("VALUE", "1e999"),
+        NODE.replace("VALUE", "[" * 5000 + "]" * 5000),
+        NODE.replace("VALUE", "9" * 5000),
+        NODE.replace("VALUE", "1").replace('"frames"', '"masks": {"' + "n" * 4097 + '": "x"}, "frames"'),
+    ],
+    ids=["class", "id", "value", "input", "endless", "deep", "long", "mask"],
+)
+def test_no_body_gives_a_fault_of_the_servers(client: TestClient, body: str) -> None:
+    answer = client.post("/api/v1/comfy", content=body, headers={"Content-Type": "application/json"})
+    assert 400 <= answer.status_code < 500, answer.text

@@ -245,3 +245,24 @@ def test_every_node_of_an_exported_workflow_is_told_of() -> None:
     done = read(flow())
     assert [one.node for one in done.carried] == list(flow())
     assert all(one.became for one in done.carried)
+
+
+def test_an_input_that_nobody_knows_is_told_of_and_where_something_is_linked_refused() -> None:
+    made = flow()
+    inputs(made, "7")["of_tomorrow"] = 3
+    assert "input `of_tomorrow`: The farm does not know this input" in notes(made)
+    inputs(made, "7")["of_tomorrow"] = ["1", 0]
+    assert "input `of_tomorrow`" in only_problem(made)
+
+
+def test_exported_workflows_have_no_inputs_that_nobody_knows() -> None:
+    for name in ("mask_detailer", "animatediff_lora", "face_detailer"):
+        assert "does not know" not in notes(flow(name))
+
+
+def test_a_face_detailers_text_per_segment_is_in_its_pipe() -> None:
+    made = flow("face_detailer")
+    inputs(made, "6")["wildcard"] = "[ASC] one [SEP] two"
+    assert read(made).draft["segments"][0]["wildcard"] == "[ASC] one [SEP] two"
+    inputs(made, "6")["wildcard"] = "a face <lora:style:1>"
+    assert any("input `wildcard`" in told and "names a LoRA" in told for told in problems(made))

@@ -157,3 +157,13 @@ def test_the_detector_for_animatediff_keeps_its_masking_mode() -> None:
 def test_detectors_that_the_farm_does_not_run_are_refused_with_the_reason(provider: str) -> None:
     made = add(face(), "4", provider, model_name="x")
     assert any(f"node 4 ({provider})" in told for told in problems(made))
+
+
+def test_a_detector_that_looks_at_other_pictures_is_told_of() -> None:
+    made = flow("animatediff_lora")
+    add(made, "30", "UltralyticsDetectorProvider", model_name="bbox/face_yolov8m.pt")
+    add(made, "31", "BboxDetectorSEGS", bbox_detector=["30", 0], image=["11", 0], labels="all")
+    inputs(made, "14")["segs"] = ["31", 0]
+    assert "looks for it in the clip, whatever is here" in notes(made, models=MAPPED)
+    inputs(made, "31")["image"] = ["10", 0]
+    assert "looks for it" not in notes(made, models=MAPPED)
