@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel, ConfigDict, Field
 
-from farm.cli.comfy_files import ComfyFiles
+from farm.cli.comfy_files import PNG, ComfyFiles, saved_workflow
 from farm.cli.context import LONG_PATIENCE_S, client
 from farm.cli.draft import Draft, addressed, assign
 from farm.cli.faults import REJECTED
@@ -35,7 +35,7 @@ Workflow = Annotated[
     Path,
     typer.Argument(
         metavar="WORKFLOW",
-        help="A workflow in the API format: in ComfyUI, Workflow > Export (API).",
+        help="A workflow in the API format: in ComfyUI, Workflow > Export (API); or a PNG that ComfyUI has saved.",
         show_default=False,
     ),
 ]
@@ -132,9 +132,10 @@ def read(farm: Farm, path: Path, wanted: Meant, *, alone: bool = False) -> Itera
 
 
 def load(path: Path) -> Any:  # noqa: ANN401 - any JSON
-    """The JSON in a file. Raises Rejected."""
+    """The JSON in a file, or in a picture that ComfyUI saved. Raises Rejected."""
     try:
-        return json.loads(path.expanduser().read_bytes())
+        data = path.expanduser().read_bytes()
+        return json.loads(saved_workflow(data, path.name) if data.startswith(PNG) else data)
     except OSError as error:
         raise Rejected(f"The workflow {str(path)!r} cannot be read: {error.strerror}. Check the path.") from None
     except (ValueError, RecursionError) as error:

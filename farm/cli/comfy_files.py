@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from farm.adapters.media_sequence import is_picture
 from farm.adapters.pictures import BadPicture, decode, encode_png
@@ -14,9 +16,23 @@ from farm.errors import Rejected
 
 BELOW = ("", "input")
 """Where files lie below the folder that was named."""
+PNG = b"\x89PNG"
+"""How PNGs begin."""
 LONGEST = 255
 """Bytes of a file's name, on any disk."""
 COLORS = {"red": 0, "green": 1, "blue": 2}
+
+
+def saved_workflow(data: bytes, name: str) -> str:
+    """The workflow that made a picture, as ComfyUI writes it into its PNGs. Raises Rejected."""
+    try:
+        with Image.open(BytesIO(data)) as picture:
+            found = picture.info.get("prompt")
+    except (OSError, ValueError) as error:
+        raise Rejected(f"The picture {name!r} cannot be read: {error}. Export the workflow instead.") from None
+    if not isinstance(found, str):
+        raise Rejected(f"The picture {name!r} holds no workflow of ComfyUI. Export it: Workflow > Export (API).")
+    return found
 
 
 class ComfyFiles:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from farm.adapters.model_registry import add_model
 from farm.adapters.pictures import decode, decode_mask, encode_png
@@ -97,6 +99,21 @@ def test_a_file_that_is_no_workflow_is_refused_in_words(near: Run, tmp_path: Pat
     assert said.code == 65
     assert told in said.err
     assert "Traceback" not in said.err
+
+
+def test_a_picture_that_comfyui_saved_holds_its_workflow(near: Run, saved: Path, clip: Path, tmp_path: Path) -> None:
+    notes = PngInfo()
+    notes.add_text("prompt", json.dumps(flow()))
+    Image.new("RGB", (8, 8)).save(tmp_path / "detailed_00001_.png", pnginfo=notes)
+    said = near("comfy", "check", tmp_path / "detailed_00001_.png", "--frames", clip)
+    assert said.code == 0, said.err
+    assert "can be submitted" in said.err
+
+
+def test_a_picture_without_a_workflow_is_refused_in_words(near: Run, tmp_path: Path, mask: Path) -> None:
+    assert "holds no workflow" in near("comfy", "check", mask).err
+    (tmp_path / "cut.png").write_bytes(mask.read_bytes()[:20])
+    assert "cannot be read" in near("comfy", "check", tmp_path / "cut.png").err
 
 
 @pytest.mark.parametrize(("option", "value"), [("--map", "dream"), ("--map", "=x"), ("--mask", "6=")])
