@@ -33,6 +33,7 @@ class Detection:
     pictures: Place
     """Where it looks."""
     detector: tuple[Place, str] | None = None
+    sam: tuple[Place, str] | None = None
     fields: dict[str, tuple[Place, Any]] = field(default_factory=dict)
     """Of the `detect` block."""
     values: dict[str, tuple[Place, Any]] = field(default_factory=dict)
@@ -65,6 +66,7 @@ def simple_detection(reader: Reader, node: Node) -> Detection:
     found = Detection(node, Place(node, pictures))
     _detectors(reader, node, parts or {}, found)
     _numbers(reader, node, found, "bbox_threshold", "bbox_dilation", "crop_factor")
+    _sam(reader, node, found, ("sub_threshold", "sub_bbox_expansion", "sub_dilation"))
     if reader.number(Place(node, "post_dilation"), 0) not in (0, None):
         reader.findings.problem(
             node, "post_dilation", "The farm has it not. Set it to 0, and widen the detector's own."
@@ -83,6 +85,7 @@ def face_detection(reader: Reader, node: Node, parts: dict[str, Place]) -> Detec
     found = Detection(node, Place(node, "image"))
     _detectors(reader, node, parts, found)
     _numbers(reader, node, found, "bbox_threshold", "bbox_dilation", "bbox_crop_factor")
+    _sam(reader, node, found, ("sam_threshold", "sam_bbox_expansion", "sam_dilation"))
     return found
 
 
@@ -125,12 +128,30 @@ def _detectors(reader: Reader, node: Node, parts: dict[str, Place] | Any, found:
             "stand in place of the first one.",
         )
     sam = source(reader, parts["sam_model_opt"]) if "sam_model_opt" in parts else None
-    if sam is not None:
+    if sam is None:
+        return
+    if sam.node.class_type != "SAMLoader":
+        reader.findings.problem(sam.node, "", "The farm knows a SAM by its file. Load it with SAMLoader.")
+        return
+    place = Place(sam.node, "model_name")
+    file = reader.text(place, "")
+    reader.findings.carry(sam.node, "the SAM that draws shapes in boxes")
+    found.sam = (place, file) if file else None
+
+
+def _sam(reader: Reader, node: Node, found: Detection, names: tuple[str, str, str]) -> None:
+    """What is said of SAM, where there is one: inputs with threshold, growth of the box, growth of its masks."""
+    if found.sam is None:
+        return
+    defaults = (("sam_threshold", 0.93, False), ("sam_bbox_expansion", 0, True), ("sam_dilation", 0, True))
+    for (field_name, default, whole), name in zip(defaults, names, strict=True):
+        value = reader.number(Place(node, name), default, whole=whole)
+        if value is not None:
+            found.fields[field_name] = Place(node, name), value
+    hint = reader.text(Place(node, "sam_detection_hint"), "center-1")
+    if hint not in ("center-1", None):
         reader.findings.problem(
-            sam.node,
-            "",
-            f"It narrows the boxes of node {node.label} to shapes, and the farm has no SAM. Unlink it; a detector that "
-            f"gives masks (segm) draws shapes by itself.",
+            node, "sam_detection_hint", f"It is {cut(str(hint))!r}; the farm points at the center. Set it to center-1."
         )
 
 

@@ -103,8 +103,11 @@ class Drafting:
         self.origins[index, "detect"] = Place(found.node, "")
         # Impact's detectors look at each picture by itself: nothing is followed, no gap is filled.
         made["track"] = False
-        known = self.registry.find(self.findings, *found.detector, "detector") if found.detector else None
-        return {**made, "detector": known} if known is not None else made
+        for name, named in (("detector", found.detector), ("sam", found.sam)):
+            known = self.registry.find(self.findings, *named, name) if named else None
+            if known is not None:
+                made[name] = known
+        return made
 
     def _net(self, net: Net) -> Draft | None:
         known = self.registry.find(self.findings, *net.file, "controlnet")

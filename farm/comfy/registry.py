@@ -19,6 +19,7 @@ KINDS = {
     "motion_lora": "motion LoRA",
     "controlnet": "ControlNet",
     "detector": "detector",
+    "sam": "SAM",
 }
 """Kind of a model -> how sentences call it."""
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
@@ -112,6 +113,8 @@ def _missing(file: str, kind: str, names: Sequence[str]) -> str:
     if kind == "detector":
         stem = PurePosixPath(last).stem
         return f"{seen}. Export it as ONNX and add it: `farm model add {name} {stem}.onnx`, {other}"
+    if kind == "sam":
+        return f"{seen}. Add it as a folder in transformers' layout: `farm model add {name} FOLDER`, {other}"
     if last.lower().endswith(PICKLES):
         safe = f"{PurePosixPath(last).stem}.safetensors"
         return (

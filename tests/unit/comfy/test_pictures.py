@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from farm.comfy.pictures import FileUse
+from farm.comfy.registry import Known
+from farm.comfy.translate import Asked, translate
 from farm.errors import Rejected
-from tests.unit.comfy.flows import Flow, add, flow, inputs, notes, only_problem, problems, read, segment
+from tests.unit.comfy.flows import KNOWN, Flow, add, flow, found, inputs, notes, only_problem, problems, read, segment
 
 
 def mask_from(made: Flow, node: str, slot: int = 0) -> object:
@@ -118,10 +120,18 @@ def test_a_detector_that_the_farm_lacks_comes_with_what_to_do() -> None:
     assert "It has: face." in told
 
 
-def test_a_sam_model_cannot_be_carried() -> None:
-    made = add(face(), "30", "SAMLoader", model_name="sam_vit_b.pth", device_mode="AUTO")
+def test_a_sam_draws_shapes_in_boxes_and_its_hint_must_be_the_center() -> None:
+    made = face(sam_threshold=0.9, sam_bbox_expansion=3, sam_dilation=2)
+    add(made, "30", "SAMLoader", model_name="sam_vit_b_01ec64.pth", device_mode="AUTO")
     inputs(made, "6")["sam_model_opt"] = ["30", 0]
-    assert any("node 30 (SAMLoader)" in told and "no SAM" in told for told in problems(made, models=MAPPED))
+    told = problems(made, models=MAPPED)
+    assert any("no SAM for 'sam_vit_b_01ec64.pth'. Add it as a folder" in each for each in told)
+    known = [*KNOWN, Known("sam_vit_b_01ec64", "sam")]
+    detect = translate(made, Asked(frames="clip", find=found, models=MAPPED), known).draft["segments"][0]["detect"]
+    shapes = {"sam": "sam_vit_b_01ec64", "sam_threshold": 0.9, "sam_bbox_expansion": 3, "sam_dilation": 2}
+    assert shapes.items() <= detect.items()
+    inputs(made, "8")["sam_detection_hint"] = "rect-4"
+    assert any("input `sam_detection_hint`" in each for each in problems(made, models=MAPPED))
 
 
 def test_a_second_detector_cannot_be_carried() -> None:
