@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from farm.cli import audit, detect, doctor, gc, job, logs, model, people, process, render, task, up, worker
+from farm.cli import audit, comfy, detect, doctor, gc, job, logs, model, people, process, render, task, up, worker
 from farm.cli.faults import INTERRUPTED, USAGE, exit_code
 from farm.cli.show import AsJson, notes, out, write_json
 from farm.errors import FarmError
@@ -31,6 +31,7 @@ JOBS, MACHINES, CARE = "Jobs", "Machines", "Looking after it"
 app.add_typer(job.app, name="job", rich_help_panel=JOBS)
 app.add_typer(model.app, name="model", rich_help_panel=JOBS)
 app.command("detect", rich_help_panel=JOBS, epilog=detect.EPILOG)(detect.detect)
+app.add_typer(comfy.app, name="comfy", rich_help_panel=JOBS)
 app.command("render", rich_help_panel=JOBS, epilog=render.EPILOG)(render.render)
 app.command("up", rich_help_panel=MACHINES)(up.up)
 app.command("down", rich_help_panel=MACHINES)(up.down)

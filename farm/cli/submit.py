@@ -73,16 +73,21 @@ def submit(
     how = Sending.model_validate(sending)
     with client(LONG_PATIENCE_S if how.wait or how.download else 10.0) as farm:
         request = wanted(farm, source, what, clip, job, detailer, detect)
-        if how.dry_run:
-            show_checked(farm.validate(request), as_json)
-            return
-        accepted = farm.submit(request, how.idempotency_key)
-        for text in (accepted.document or {}).get("warnings", ()):
-            notes().print(f"Note: {text}", markup=False)
-        if not (how.wait or how.download):
-            show_accepted(accepted, as_json)
-            return
-        raise typer.Exit(_to_the_end(farm, accepted, how, as_json))
+        deliver(farm, request, how, as_json)
+
+
+def deliver(farm: Farm, request: JobRequest | LikeRequest, how: Sending, as_json: bool) -> None:
+    """Submit a request, or only have it checked, and go on with it as far as `how` says."""
+    if how.dry_run:
+        show_checked(farm.validate(request), as_json)
+        return
+    accepted = farm.submit(request, how.idempotency_key)
+    for text in (accepted.document or {}).get("warnings", ()):
+        notes().print(f"Note: {text}", markup=False)
+    if not (how.wait or how.download):
+        show_accepted(accepted, as_json)
+        return
+    raise typer.Exit(_to_the_end(farm, accepted, how, as_json))
 
 
 def wanted(
