@@ -11,12 +11,14 @@ from pydantic import Field, JsonValue
 from api.context import Tools
 from api.faults import Fault
 from api.problems import RESPONSES, problem
+from api.roles import needs
 from api.shapes import Answer, Asked
 from farm.comfy.findings import CannotCarry, Carried, Remark
 from farm.comfy.registry import Known
 from farm.comfy.translate import Asked as Meant
 from farm.comfy.translate import translate as translated
 from farm.domain.job import JobRequest
+from farm.domain.people import Role
 
 router = APIRouter(tags=["comfy"], responses=RESPONSES)
 
@@ -61,6 +63,7 @@ EXAMPLE: dict[str, Any] = {
 
 
 @router.post("/comfy", response_model=ComfyAnswer, response_model_exclude_unset=True)
+@needs(Role.VIEWER)
 def translate(
     body: Annotated[ComfyRequest, Body(openapi_examples={"a mask": {"value": EXAMPLE}})], tools: Tools, request: Request
 ) -> ComfyAnswer | JSONResponse:

@@ -15,6 +15,7 @@ from pydantic import Field
 from api.auth import User
 from api.context import Context, Tools
 from api.problems import RESPONSES
+from api.roles import needs
 from api.shapes import Answer, Asked
 from api.views import ROOT
 from farm.adapters.media import admit_pictures
@@ -24,6 +25,7 @@ from farm.domain import keys
 from farm.domain.detailer import Detailer
 from farm.domain.detection import DetectRequest
 from farm.domain.job import JobRequest
+from farm.domain.people import Role
 from farm.domain.segment import SegEntry, SegsDocument
 from farm.domain.state import JOB_ENDED, JobState
 from farm.errors import Conflict, NotFound, Rejected
@@ -86,6 +88,7 @@ class Found(Answer):
 
 
 @router.post("/detect", responses={202: {"model": Found, "description": "No worker has looked yet."}})
+@needs(Role.ARTIST)
 async def detect(asked: FindRequest, tools: Tools, user: User, response: Response) -> Found:
     """Have a worker look at one frame, and wait for what it finds: boxes to draw and to correct.
 

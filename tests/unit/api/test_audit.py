@@ -46,6 +46,8 @@ NOT_RECORDED = {
     "PUT /models/blobs/{sha256}": "as uploads: the model's name is what is recorded",
     "POST /uploads/check": "a question",
     "POST /models/check": "a question",
+    "POST /comfy": "a question",
+    "POST /detect": "a question: the job that looks is gone when it is answered",
     "POST /jobs:validate": "a question",
     "POST /jobs/plan": "a question",
     "POST /session": "one browser's own",
