@@ -22,6 +22,8 @@ MAX_MASK_PIXELS = 500_000_000
 """Pixels of all masks of one frame: a worker holds them at once, at 4 bytes each."""
 MAX_LOOKED_AT = 50_000_000_000
 """Pixels of all masks of a document: 20,000 frames with a mask of 1600x1600 px."""
+LARGE_CROP = 3.0
+"""`crop_factor` that crop regions which a document leaves out are taken to have, as in Impact Pack's default."""
 SHOWN = 5
 """Faults of a document that are told at once."""
 
@@ -112,7 +114,7 @@ def _check_amount(name: str, document: SegsDocument) -> None:
     """What is small as PNG may be large as pixels."""
     total = 0
     for number, entries in {0: document.segs, **document.frames}.items():
-        areas = [(entry, (entry.crop_region[2] - entry.crop_region[0]) * _height(entry)) for entry in entries]
+        areas = [(entry, _area(entry, document.header)) for entry in entries]
         at_once = sum(area for _, area in areas)
         total += sum(area * len(masks_of(entry)) for entry, area in areas)
         if at_once > MAX_MASK_PIXELS or total > MAX_LOOKED_AT:
@@ -124,8 +126,11 @@ def _check_amount(name: str, document: SegsDocument) -> None:
             )
 
 
-def _height(entry: SegEntry) -> int:
-    return entry.crop_region[3] - entry.crop_region[1]
+def _area(entry: SegEntry, size: tuple[int, int]) -> int:
+    """Pixels of an entry's crop region; of one that is left out, what a large `crop_factor` makes it."""
+    x1, y1, x2, y2 = entry.crop_region or entry.bbox
+    area = (x2 - x1) * (y2 - y1)
+    return int(area if entry.crop_region else min(size[0] * size[1], LARGE_CROP**2 * max(0.0, area)))
 
 
 def _frames(name: str, document: SegsDocument) -> int:

@@ -12,7 +12,8 @@ import redis
 
 from farm.adapters.celery_queue import CeleryQueue, make_app
 from farm.adapters.redis_ledger import RedisLedger
-from farm.cli.checks import Verdict, check_redis
+from farm.cli.checks_servers import check_redis
+from farm.cli.findings import Verdict
 from farm.domain.state import Outcome
 from farm.errors import Unavailable
 from farm.ports import Offer, WorkerStatus
@@ -56,7 +57,7 @@ def test_ledger_broker_and_doctor_work_with_the_documented_rights(url: str) -> N
     ledger.act("job", "pause", "", "ann")
     ledger.forget("job")
     ledger.close()
-    assert check_redis(Settings.read(redis_url=url)).verdict is not Verdict.BAD
+    assert all(found.verdict is not Verdict.BAD for found in check_redis(Settings.read(redis_url=url)))
 
 
 def test_it_has_no_other_rights(url: str) -> None:

@@ -21,7 +21,7 @@ from farm.cli.main import app
 from farm.domain.job import JobRequest
 from farm.settings import Settings
 from tests.unit.api.conftest import World
-from workers.process import LAST_STEP_S
+from workers.leaving import LAST_STEP_S
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE_FILES = [

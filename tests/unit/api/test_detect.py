@@ -64,9 +64,7 @@ def test_a_person_who_waits_is_told_the_boxes_of_a_frame_and_no_job_is_left(clie
 
 
 def test_without_a_worker_the_answer_names_the_job(client: Client, running: Running, clip: str) -> None:
-    answer = client.http.send("POST", "/detect", json={"uri": clip, "wait": 0})
-    found = answer.json()
-    assert answer.status_code == 202
+    found = client.http.post("/detect", {"uri": clip, "wait": 0})
     assert (found["segs"], found["frame"], found["status"]) == (None, 1, "queued")
     running.work()
     document = client.http.fetch(found["links"]["segs"]).read()
