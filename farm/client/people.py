@@ -110,7 +110,7 @@ class People:
     def revoke_key(self, key_id: str, reason: str = "") -> KeyAnswer:
         """Have a key open nothing any more. Raises NotFound, Conflict: nobody could administer the farm then."""
         answer = self._http.call(Call("DELETE", f"/keys/{_part(key_id)}", {"reason": reason or None}))
-        return KeyAnswer.model_validate(answer.json())
+        return KeyAnswer.model_validate(answer)
 
     def audit(self, limit: int = 100, **which: str) -> Iterator[AuditEntry]:
         """Changes, newest first, at most `limit`.
