@@ -1,10 +1,11 @@
 // A new job: drop a clip, draw on a frame what is to be repainted, try it there, submit.
 
 import { ask, openapi, post } from "./api.js";
-import { fill, h, problem, progress } from "./dom.js";
+import { empty, fill, h, problem, progress } from "./dom.js";
 import { fields } from "./fields.js";
 import { FACE, findings } from "./find.js";
 import { some } from "./format.js";
+import { barred } from "./person.js";
 import { Drawing } from "./shapes.js";
 import { stage } from "./stage.js";
 import { trial } from "./trial.js";
@@ -17,7 +18,8 @@ export function submitPage(page, frame) {
   const place = h("div", { class: "work" });
   let opened = null;
   page.append(h("div", { class: "head" }, h("div", {}, h("h1", {}, "New job"), h("p", { class: "quiet" }, "Drop a clip, draw what should be repainted, try it on one frame, submit."))), said, place);
-  drop();
+  if (barred("artist")) fill(place, empty("Only for artists and admins", `${barred("artist")} An admin can change that: farm user set NAME --role artist.`));
+  else drop();
 
   function drop() {
     const input = h("input", { type: "file", multiple: true, class: "hidden-input", id: "files", accept: "video/*,image/*,.zip,.mkv", onchange: () => take([...input.files]) });
