@@ -52,7 +52,7 @@ def test_faces_are_found_kept_moved_and_submitted_as_boxes(visit: Visit, place: 
     expect(page.locator(".findings")).to_contain_text("Frame 3: 2 boxes")
     expect(found.first).to_contain_text("face")
     found.first.get_by_role("checkbox").uncheck()
-    expect(page.get_by_role("button", name="Move")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="Move", exact=True)).to_have_attribute("aria-pressed", "true")
     # The one on the right is kept; it is taken by its middle and pulled down.
     drag(page, page.locator(".board canvas"), (0.74, 0.55), (0.74, 0.65))
     page.fill("#field-steps", "2")
@@ -75,7 +75,7 @@ def test_faces_are_followed_in_place_of_what_is_drawn(visit: Visit, place: Place
     opened(page, people)
     page.locator("body").press("f")
     page.get_by_label("Follow the faces through the clip").check()
-    expect(page.locator(".segments li")).to_contain_text("followed")
+    expect(page.locator(".segments > li")).to_contain_text("followed")
     page.get_by_label("Only these numbers").fill("none")
     page.click("#submit")
     assert "/submit" in page.url
