@@ -2,7 +2,7 @@
 
 import { ask, post } from "./api.js";
 import { fill, h, problem } from "./dom.js";
-import { percent, some } from "./format.js";
+import { percent } from "./format.js";
 import { area } from "./shapes.js";
 
 const WAIT_S = 5;
@@ -53,15 +53,15 @@ export function findings(clip, drawing, changed) {
   const said = h("div", { role: "status" });
   const list = h("ol", { class: "found" });
   const only = h("input", { placeholder: "all", pattern: "\\s*[1-9]\\d*(\\s*[, ]\\s*[1-9]\\d*)*\\s*", title: "Numbers, such as 1, 3", "aria-label": "Only these numbers" });
-  const box_ = h("input", { type: "checkbox", onchange: () => changed() });
-  const follow = h("label", { class: "follow" }, box_, h("span"));
+  const followed = h("input", { type: "checkbox", onchange: () => changed() });
+  const follow = h("label", { class: "follow" }, followed, h("span"));
   const numbers = h("div", { class: "only" }, h("label", {}, "Only these numbers", only),
     h("p", { class: "quiet small" }, "Each face keeps one number through the clip; they count by first frame, then from left to right."));
   const element = h("div", { class: "findings", hidden: true }, said, list, follow, numbers);
 
   function draw() {
-    numbers.hidden = !box_.checked;
-    list.hidden = box_.checked;
+    numbers.hidden = !followed.checked;
+    list.hidden = followed.checked;
     for (const [index, row] of [...list.children].entries()) row.querySelector("input").checked = drawing.shapes.includes(boxes[index]);
   }
 
@@ -83,7 +83,7 @@ export function findings(clip, drawing, changed) {
     for (const one of boxes) drawing.add(one);
     found = { frame, detector };
     fill(list, boxes.map(row));
-    fill(said, h("p", { class: "small" }, boxes.length ? `Frame ${frame}: ${some(boxes.length, "box").replace("boxs", "boxes")}. Kept boxes hold for all frames; the tool Move changes them.`
+    fill(said, h("p", { class: "small" }, boxes.length ? `Frame ${frame}: ${boxes.length === 1 ? "1 box" : `${boxes.length} boxes`}. Kept boxes hold for all frames; the tool Move changes them.`
       : `No ${many(detector)} in frame ${frame}. Go to a frame where they are larger or turned to the camera, or draw a box by hand.`));
     fill(follow.lastChild, `Follow the ${detector === FACE ? "faces" : `finds of “${detector}”`} through the clip`);
     changed();
@@ -93,15 +93,15 @@ export function findings(clip, drawing, changed) {
     element,
     draw,
     get following() {
-      return found !== null && box_.checked;
+      return found !== null && followed.checked;
     },
-    valid: () => !box_.checked || only.reportValidity(),
+    valid: () => !followed.checked || only.reportValidity(),
     /** What takes the place of the drawing in a job. On one frame, numbers are others than in the clip. */
     detect(once) {
       const identities = once ? [] : (only.value.match(/\d+/g) ?? []).map(Number);
       return { detector: found.detector, ...(identities.length ? { identities } : {}) };
     },
-    /** Look for them on a frame; resolves when that is over. */
+    /** Look for them on a frame; resolves to how many there are, when that is over. */
     async find(frame, detector) {
       const mine = (asked += 1);
       const waits = () => mine === asked;
@@ -111,11 +111,13 @@ export function findings(clip, drawing, changed) {
       fill(said, h("p", { class: "small quiet" }, `Looking for ${many(detector)} in frame ${frame}…`));
       try {
         const answer = await look(clip, frame, detector, waits, (why) => (waits() ? fill(said, h("p", { class: "small" }, `No answer yet for frame ${frame}. ${why} `, stop)) : null));
-        if (!answer || !waits()) return;
+        if (!answer || !waits()) return 0;
         follow.hidden = false;
         take(answer, frame, detector);
+        return boxes.length;
       } catch (error) {
         if (waits()) fill(said, problem(error));
+        return 0;
       }
     },
     end() {

@@ -155,7 +155,7 @@ export function stage(clip, { drawing, others, changed, outlined, more, moved })
     pen.font = `600 ${side * 0.65}px system-ui, sans-serif`;
     pen.fillStyle = color;
     pen.fillRect(x, y, Math.max(side, pen.measureText(text).width + side / 2), side);
-    pen.fillStyle = "#fff";
+    pen.fillStyle = "#11131c";
     pen.textBaseline = "middle";
     pen.fillText(text, x + side * 0.3, y + side / 2);
   }

@@ -138,9 +138,9 @@ async function work(place, clip, frame, told) {
   async function seek() {
     const one = active;
     find.disabled = true;
-    await one.finds.find(board.number(), detector.value);
+    const there = await one.finds.find(board.number(), detector.value);
     find.disabled = false;
-    if (one === active && !one.drawing.empty) board.choose("move");
+    if (there && one === active) board.choose("move");
   }
 
   function nothing(one) {
