@@ -51,17 +51,19 @@ export function findings(clip, drawing, changed) {
   let asked = 0;
 
   const said = h("div", { role: "status" });
+  const hint = h("p", { class: "quiet small" });
   const list = h("ol", { class: "found" });
   const only = h("input", { placeholder: "all", pattern: "\\s*[1-9]\\d*(\\s*[, ]\\s*[1-9]\\d*)*\\s*", title: "Numbers, such as 1, 3", "aria-label": "Only these numbers" });
   const followed = h("input", { type: "checkbox", onchange: () => changed() });
   const follow = h("label", { class: "follow" }, followed, h("span"));
   const numbers = h("div", { class: "only" }, h("label", {}, "Only these numbers", only),
     h("p", { class: "quiet small" }, "Each face keeps one number through the clip; they count by first frame, then from left to right."));
-  const element = h("div", { class: "findings", hidden: true }, said, list, follow, numbers);
+  const element = h("div", { class: "findings", hidden: true }, said, list, hint, follow, numbers);
 
   function draw() {
     numbers.hidden = !followed.checked;
     list.hidden = followed.checked;
+    hint.hidden = followed.checked || !boxes.length;
     for (const [index, row] of [...list.children].entries()) row.querySelector("input").checked = drawing.shapes.includes(boxes[index]);
   }
 
@@ -83,8 +85,9 @@ export function findings(clip, drawing, changed) {
     for (const one of boxes) drawing.add(one);
     found = { frame, detector };
     fill(list, boxes.map(row));
-    fill(said, h("p", { class: "small" }, boxes.length ? `Frame ${frame}: ${boxes.length === 1 ? "1 box" : `${boxes.length} boxes`}. Kept boxes hold for all frames; the tool Move changes them.`
+    fill(said, h("p", { class: "small" }, boxes.length ? `Frame ${frame}: ${boxes.length === 1 ? "1 box" : `${boxes.length} boxes`}.`
       : `No ${many(detector)} in frame ${frame}. Go to a frame where they are larger or turned to the camera, or draw a box by hand.`));
+    fill(hint, boxes.length ? "Kept boxes hold for all frames; the tool Move changes them." : "");
     fill(follow.lastChild, `Follow the ${detector === FACE ? "faces" : `finds of “${detector}”`} through the clip`);
     changed();
   }

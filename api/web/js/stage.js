@@ -136,7 +136,8 @@ export function stage(clip, { drawing, others, changed, outlined, more, moved })
   function lay(pen, one, scale, color, share) {
     const layer = new OffscreenCanvas(canvas.width, canvas.height);
     one.paint(layer.getContext("2d"), scale, color);
-    pen.globalAlpha = outlined() && one === drawing() ? 0 : share;
+    const bare = outlined() && one === drawing();
+    pen.globalAlpha = bare ? 0 : share;
     pen.drawImage(layer, 0, 0);
     pen.globalAlpha = 1;
     pen.strokeStyle = color;
@@ -145,7 +146,7 @@ export function stage(clip, { drawing, others, changed, outlined, more, moved })
       if (shape.kind !== "box") continue;
       const [x, y, width, height] = area(shape).map((value) => value * scale);
       pen.strokeRect(x, y, width, height);
-      if (shape.label) tag(pen, shape.label, x, y, color);
+      if (shape.label && !bare) tag(pen, shape.label, x, y, color);
     }
   }
 

@@ -150,7 +150,7 @@ async function work(place, clip, frame, told) {
   function check() {
     for (const one of segments) {
       one.finds.draw();
-      one.state.textContent = one.finds.following ? "Found anew in every frame, and followed: nothing need be drawn."
+      one.state.textContent = one.finds.following ? "Found anew in every frame, and followed; what is drawn is not used."
         : nothing(one) ? (one === active ? "Draw on the picture what is to be repainted, or find faces." : "Nothing is drawn yet.") : "";
     }
     const missing = segments.filter(nothing).length;
