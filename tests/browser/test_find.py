@@ -81,6 +81,8 @@ def test_faces_are_followed_in_place_of_what_is_drawn(visit: Visit, place: Place
     assert "/submit" in page.url
     page.get_by_label("Only these numbers").fill("2")
     page.fill("#field-steps", "2")
+    page.click("#try")
+    expect(page.locator(".trial .pill")).to_have_text("completed")
     page.click("#submit")
     page.wait_for_url("**/jobs/*")
     expect(pill(page)).to_have_text("completed")
