@@ -31,7 +31,8 @@ export function history(id) {
 
 function decided(entry) {
   const verb = entry.action.replace(/^job\./, "");
-  const values = Object.entries(entry.details).map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
+  // The job's own name stands at the top of its page.
+  const values = Object.entries(entry.details).filter(([name]) => name !== "name").map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
   const failed = entry.outcome === "done" ? "" : `${entry.outcome}: ${entry.error}`;
   return { at: entry.at, who: entry.actor, what: DID[verb] ?? entry.action, more: [entry.reason && `“${entry.reason}”`, values].filter(Boolean).join(" · "), failed };
 }

@@ -6,9 +6,9 @@ import { bytes, count } from "./format.js";
 
 const ORDER = ["viewer", "artist", "admin"];
 const MEANING = {
-  viewer: "looks at everything and downloads everything, and changes nothing",
-  artist: "submits jobs, and decides about their own",
-  admin: "may do everything, also with others' jobs and with workers",
+  viewer: "A viewer looks at everything and downloads everything, and changes nothing",
+  artist: "An artist submits jobs, and decides about their own",
+  admin: "An admin may do everything, also with others' jobs and with workers",
 };
 /** Until the farm has said who it is, nobody is kept from asking: the farm itself refuses what may not be. */
 let who = { name: "", role: "admin" };
@@ -44,7 +44,7 @@ export function barredFrom(job) {
 export async function introduce() {
   const facts = h("dl", { class: "facts" });
   const said = h("div");
-  const opened = dialog(`${who.name}, ${who.role}`, h("div", { class: "stack" }, h("p", { class: "quiet" }, `Who is ${who.role === "viewer" ? "a viewer" : `an ${who.role}`} ${MEANING[who.role]}.`), facts, said,
+  const opened = dialog(`${who.name}, ${who.role}`, h("div", { class: "stack" }, h("p", { class: "quiet" }, `${MEANING[who.role]}.`), facts, said,
     h("div", { class: "tools" }, h("button", { type: "button", onclick: () => opened.close() }, "Close"),
       keys ? h("button", { type: "button", id: "leave", onclick: leave }, "Sign out") : null)));
 

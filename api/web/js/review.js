@@ -2,7 +2,7 @@
 
 import { ROOT } from "./api.js";
 import { fill, h, picture } from "./dom.js";
-import { some } from "./format.js";
+import { count, some } from "./format.js";
 
 const WIDTH = 320;
 const SHOWN = 24;
@@ -33,7 +33,7 @@ export function review(id, go) {
       const key = done.join();
       if (key === shown) return;
       shown = key;
-      fill(head, `${some(done.length, "chunk")} of ${some(map.count, "chunk")} made. Approve, and the others are made the same way; reject, and the job ends here.${done.length > SHOWN ? ` Of these, ${SHOWN}:` : ""}`);
+      fill(head, `${count(done.length)} of ${some(map.count, "chunk")} made. Approve, and the others are made the same way; reject, and the job ends here.${done.length > SHOWN ? ` Of these, ${SHOWN}:` : ""}`);
       const every = Math.max(1, Math.ceil(done.length / SHOWN));
       // Of each chunk the middle: its ends are blended with its neighbors'.
       fill(list, done.filter((_, order) => order % every === 0).map((chunk) => {
