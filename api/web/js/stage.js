@@ -163,9 +163,15 @@ export function stage(clip, { drawing, others, changed, outlined, more, moved })
 
   const observer = new ResizeObserver(draw);
   observer.observe(canvas);
+  window.addEventListener("farm-theme", draw);
   choose("box");
   load();
-  return { element, draw, go, choose, number: () => number, end: () => observer.disconnect(), press };
+  return { element, draw, go, choose, number: () => number, end, press };
+
+  function end() {
+    observer.disconnect();
+    window.removeEventListener("farm-theme", draw);
+  }
 
   function press(event) {
     const chosen = { b: "box", p: "brush", e: "erase", m: "move" }[event.key];
