@@ -86,6 +86,8 @@ def test_faces_are_followed_in_place_of_what_is_drawn(visit: Visit, place: Place
     page.click("#submit")
     page.wait_for_url("**/jobs/*")
     expect(pill(page)).to_have_text("completed")
+    page.locator("summary", has_text="Parameters").click()
+    expect(page.locator(".params h4")).to_have_text("Found by face")
     job = page.url.rsplit("/", 1)[1]
     asked = place.farm.farm.document(job).sources[0]
     assert asked.detect is not None
