@@ -13,7 +13,7 @@ from farm.domain.job import Job
 from farm.domain.media import Media
 from farm.errors import Conflict, Rejected
 from farm.ports import JobStatus, NewTask
-from farm.service.skeleton import chunk_tasks, chunks, scan_tasks
+from farm.service.skeleton import chunk_tasks, chunks, detect_tasks, scan_tasks
 
 FIRST_MAX = 128
 """Chunks that may be made first. Their rows stay in the ledger until the job goes on; and who looks at more?"""
@@ -65,6 +65,8 @@ def trial_tasks(
     waiting = [chunk for chunk in first_chunks(job) if states.get(chunk) not in ("done", "failed")][:window]
     tasks: list[NewTask] = []
     moving = job.type is JobType.ANIMATEDIFF
+    if job.detects and job.type is not JobType.DETECT and not status.tasks:
+        tasks += detect_tasks(job, media)
     if moving and not status.tasks:
         tasks += scan_tasks(job, media)
     for chunk in waiting:

@@ -62,11 +62,12 @@ export function openapi() {
   return document_;
 }
 
-/** What can be done with jobs on this farm: the names of its actions, and whether a job's priority may be changed. */
+/** What can be done with jobs on this farm: the names of its actions, whether it may be rejected, and whether its priority may be changed. */
 export async function abilities() {
   const { components, paths } = await openapi();
   return {
     actions: new Set(components.schemas.Action?.properties?.action?.enum ?? []),
+    reject: Boolean(paths[`${ROOT}/jobs/{job_id}/reject`]?.post),
     priority: Boolean(paths[`${ROOT}/jobs/{job_id}`]?.patch),
   };
 }

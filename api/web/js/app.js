@@ -1,9 +1,10 @@
 // The frame around all pages: which page an address means, the key, light and dark, help.
 
-import { ask, post } from "./api.js";
+import { post } from "./api.js";
 import { dialog, fill, h, problem } from "./dom.js";
 import { jobPage } from "./job.js";
 import { jobsPage } from "./jobs.js";
+import { barred, greet, introduce } from "./person.js";
 import { submitPage } from "./submit.js";
 import { workersPage } from "./workers.js";
 
@@ -66,8 +67,9 @@ function askForKey() {
     event.preventDefault();
     try {
       await post("session", { key: input.value });
+      await greet(at("who"));
       asked.close();
-      show();
+      begin();
     } catch (error) {
       fill(said, problem(error));
     }
@@ -114,6 +116,7 @@ at("theme").addEventListener("click", () => {
   window.dispatchEvent(new Event("farm-theme"));
 });
 at("help").addEventListener("click", help);
+at("who").addEventListener("click", introduce);
 window.addEventListener("farm-key", askForKey);
 window.addEventListener("popstate", show);
 
@@ -139,5 +142,11 @@ document.addEventListener("keydown", (event) => {
   else if (shown.press?.(event)) event.preventDefault();
 });
 
+/** The first page, once it is known who looks at it. */
+function begin() {
+  document.querySelector('.bar nav a[href="/submit"]').hidden = Boolean(barred("artist"));
+  show();
+}
+
 drawTheme();
-ask("session").then(show, (error) => (error.status === 401 ? null : show()));
+greet(at("who")).then(begin, (error) => (error.status === 401 ? null : begin()));

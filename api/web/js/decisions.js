@@ -3,19 +3,22 @@
 import { ROOT, ask, post } from "./api.js";
 import { dialog, fill, h, problem } from "./dom.js";
 import { bytes } from "./format.js";
+import { barredFrom } from "./person.js";
 
 const ENDED = new Set(["completed", "failed", "canceled"]);
 
 /** Name, word and whether the job's state allows it. */
 const BUTTONS = [
   ["approve", "Approve", (job) => job.status === "awaiting-approval", "primary"],
+  ["reject", "Reject", (job) => job.status === "awaiting-approval", "danger"],
   ["pause", "Pause", (job) => ["queued", "active"].includes(job.status), ""],
   ["resume", "Resume", (job) => job.status === "paused", "primary"],
   ["retry", "Retry", (job) => job.counts.failed + job.counts.canceled > 0 && job.status !== "cancel-requested", "primary"],
   ["unblock", "Unblock workers", (job) => job.blocked?.length > 0, ""],
-  ["cancel", "Cancel", (job) => !ENDED.has(job.status) && job.status !== "cancel-requested", "danger"],
+  ["cancel", "Cancel", (job) => !ENDED.has(job.status) && !["cancel-requested", "awaiting-approval"].includes(job.status), "danger"],
 ];
 const EXPLAINED = {
+  reject: "The job ends here. Frames that are finished stay; Retry opens it again.",
   cancel: "Running work is stopped. Frames that are finished stay, and Retry goes on from there.",
 };
 
@@ -26,7 +29,8 @@ export function decisions(id, known, told) {
 
   async function act(action, reason = "") {
     try {
-      await post(`jobs/${id}/actions`, { action, reason });
+      if (action === "reject") await post(`jobs/${id}/reject`, { reason });
+      else await post(`jobs/${id}/actions`, { action, reason });
       told(null);
     } catch (error) {
       told(error);
@@ -62,12 +66,14 @@ export function decisions(id, known, told) {
   return {
     element,
     take(job) {
-      const now = BUTTONS.filter(([name, , allowed]) => known.actions.has(name) && allowed(job));
-      const hurry = known.priority && !ENDED.has(job.status);
+      const barred = barredFrom(job);
+      const able = (name) => known.actions.has(name) || (name === "reject" && known.reject);
+      const now = barred ? [] : BUTTONS.filter(([name, , allowed]) => able(name) && allowed(job));
+      const hurry = !barred && known.priority && !ENDED.has(job.status);
       const key = `${now.map(([name]) => name)}${job.chunks.done > 0}${hurry}${job.priority}`;
       if (key === shown) return;
       shown = key;
-      fill(element, hurry ? h("button", { type: "button", data: { action: "priority" }, onclick: () => reorder(job.priority) }, `Priority ${job.priority}`) : null, now.map(([name, word, , look]) => h("button", { type: "button", class: look, data: { action: name },
+      fill(element, barred ? h("p", { class: "quiet small barred" }, barred) : null, hurry ? h("button", { type: "button", data: { action: "priority" }, onclick: () => reorder(job.priority) }, `Priority ${job.priority}`) : null, now.map(([name, word, , look]) => h("button", { type: "button", class: look, data: { action: name },
         onclick: () => (EXPLAINED[name] ? confirm(name, word) : act(name)) }, word)),
       job.chunks.done > 0 ? h("button", { type: "button", onclick: () => downloads(id) }, "Download") : null);
     },

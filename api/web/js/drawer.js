@@ -4,12 +4,13 @@ import { ask, post } from "./api.js";
 import { WORDS } from "./chunks.js";
 import { fill, h, pill, problem, progress } from "./dom.js";
 import { clock, duration } from "./format.js";
+import { barredFrom } from "./person.js";
 
 const LOOK_MS = 1500;
 const ORDER = ["failed", "soft-failed", "active", "queued", "depend", "eaten", "canceled", "completed"];
 
 /** The drawer of a job; `known` is what the farm can do. */
-export function drawer(job, known, go) {
+export function drawer({ id: job, user }, known, go) {
   let map = null;
   let what = null;
   const logs = new Map(); // task -> what its workers said, of those that are open
@@ -59,7 +60,7 @@ export function drawer(job, known, go) {
     tasks.sort((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state));
     const nothing = { d: "All of it ended well, and its tasks were put away.", q: "Its tasks come when the chunk enters the window." };
     fill(body, frames,
-      failed.length ? h("p", {}, decide("retry", "Try again"), " ", known.actions.has("eat") ? decide("eat", "Keep the original pixels") : null) : null,
+      failed.length && !barredFrom({ user }) ? h("p", {}, decide("retry", "Try again"), " ", known.actions.has("eat") ? decide("eat", "Keep the original pixels") : null) : null,
       tasks.length ? tasks.map((task) => card(task, logs.get(task.id), () => read(task.id))) : h("p", { class: "quiet" }, nothing[map.states[chunk]] ?? "It has no such task."));
     body.style.display = "grid";
     body.style.gap = "16px";

@@ -7,7 +7,9 @@ import { calmly, fill, h, pill, problem, progress } from "./dom.js";
 import { drawer } from "./drawer.js";
 import { ago, count, duration, percent, some } from "./format.js";
 import { grid, legend, overview } from "./grid.js";
+import { history } from "./history.js";
 import { parameters } from "./parameters.js";
+import { review } from "./review.js";
 import { strip } from "./strip.js";
 import { viewer } from "./viewer.js";
 
@@ -56,7 +58,7 @@ function build(page, frame, job, firstMap, known, told) {
   const notes = h("div");
   const figures = h("dl", { class: "card facts-line" });
   const deciding = decisions(id, known, told);
-  const tasks = drawer(id, known, (index) => go(index, true));
+  const tasks = drawer(job, known, (index) => go(index, true));
   const size = [job.document.input.width, job.document.input.height];
   const look = viewer(id, size, { go: (index) => go(index, true), open: tasks.open });
   const whole = overview((index) => {
@@ -70,14 +72,19 @@ function build(page, frame, job, firstMap, known, told) {
   });
   const meaning = h("div", { class: "legend" });
   const list = h("div");
+  const first = review(id, (index) => {
+    go(index, true);
+    look.element.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  });
+  let last = job;
 
   page.append(
     h("a", { class: "back", href: "/" }, "← Jobs"),
     h("div", { class: "head" }, h("div", {}, head, h("p", { class: "quiet" }, about(job))), deciding.element),
-    h("div", { class: "overall" }, bar), notes, figures, look.element,
+    h("div", { class: "overall" }, bar), notes, figures, first.element, look.element,
     h("section", { class: "card map", "aria-label": "Frames and chunks" },
       h("div", { class: "top" }, h("h2", {}, "Frames"), meaning), whole.element, film.element, cells.element),
-    list);
+    list, history(id));
   document.body.append(tasks.element);
   parameters(job.document).then((made) => fill(list, made), told);
 
@@ -92,6 +99,7 @@ function build(page, frame, job, firstMap, known, told) {
   function takeMap(found) {
     map = found;
     for (const part of [film, cells, whole, look, tasks]) part.take(map);
+    first.take(last, map);
     fill(meaning, legend(map));
     // Until a person chooses a frame, the first finished one is worth looking at.
     const done = map.states.indexOf("d");
@@ -108,6 +116,8 @@ function build(page, frame, job, firstMap, known, told) {
   });
 
   function takeJob(now) {
+    last = now;
+    first.take(now, map);
     fill(head, h("h1", {}, now.name || id), pill(now.status));
     const share = now.frames.total ? now.frames.done / now.frames.total : 0;
     fill(bar, progress(share, now.status, `${now.frames.done} of ${now.frames.total} frames`));

@@ -3,6 +3,7 @@
 import { ROOT, ask, follow } from "./api.js";
 import { empty, fill, h, picture, pill, problem, progress } from "./dom.js";
 import { ago, count, left, percent, some } from "./format.js";
+import { barred } from "./person.js";
 
 const PAGE = 50;
 const KINDS = {
@@ -26,7 +27,7 @@ export function jobsPage(page, frame) {
   page.append(
     h("div", { class: "head" }, h("h1", {}, "Jobs"),
       h("div", { class: "tools" }, h("div", { class: "tabs", role: "group", "aria-label": "Which jobs" }, tabs),
-        h("a", { class: "button primary", href: "/submit" }, "New job"))),
+        barred("artist") ? null : h("a", { class: "button primary", href: "/submit" }, "New job"))),
     said, list, more);
 
   function choose(name) {
@@ -39,7 +40,7 @@ export function jobsPage(page, frame) {
     const meant = [...jobs.values()].filter(KINDS[kind]).sort((one, other) => (one.created < other.created ? 1 : -1));
     if (loaded && !meant.length) {
       fill(list, jobs.size ? empty("Nothing here", `No job is under “${kind}” now.`)
-        : empty("No jobs yet", "Drop a clip, draw a box over what should be sharper, and submit. The command line does the same: farm job submit.",
+        : barred("artist") ? empty("No jobs yet", "They appear here as soon as somebody submits one.") : empty("No jobs yet", "Drop a clip, draw a box over what should be sharper, and submit. The command line does the same: farm job submit.",
           h("div", {}, h("a", { class: "button primary", href: "/submit" }, "Make the first job"))));
       return;
     }

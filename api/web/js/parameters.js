@@ -31,8 +31,13 @@ function section(source, defaults) {
   return h("section", {}, h("h3", {}, source.name),
     TEXTS.filter((name) => detailer[name]).map((name) => h("p", { class: "prompt" }, h("span", { class: "quiet" }, `${name}: `), detailer[name])),
     h("dl", { class: "facts" }, sorted.map((entry) => pair(entry[0], text(entry[1]), differs(entry)))),
+    source.detect ? found(source.detect) : null,
     extra("loras", detailer.loras), extra("hooks", detailer.hooks));
 }
+
+/** Whom the detector looks for, and how. */
+const found = ({ detector, sam, ...rest }) => h("div", {}, h("h4", {}, `Found by ${detector.name}${sam ? ` and ${sam.name}` : ""}`),
+  h("dl", { class: "facts" }, Object.entries(rest).map(([name, value]) => pair(name, Array.isArray(value) ? value.join(", ") || "all" : text(value)))));
 
 const extra = (name, list) => (list?.length ? h("p", { class: "prompt" }, h("span", { class: "quiet" }, `${name}: `), h("code", {}, JSON.stringify(list))) : null);
 const text = (value) => (value === null ? "–" : value === true ? "yes" : value === false ? "no" : String(value));

@@ -13,12 +13,28 @@ export class Drawing {
     this.shapes.push(shape);
   }
 
+  remove(shape) {
+    this.shapes = this.shapes.filter((one) => one !== shape);
+  }
+
   undo() {
     this.shapes.pop();
   }
 
   clear() {
     this.shapes = [];
+  }
+
+  /** The topmost box at a place, and the corner that is nearer than `reach` to it: `{box, corner}`; null: none. */
+  at([x, y], reach) {
+    for (const box of this.shapes.filter((shape) => shape.kind === "box").reverse()) {
+      const [left, top, width, height] = area(box);
+      if (x < left - reach || y < top - reach || x > left + width + reach || y > top + height + reach) continue;
+      [box.from, box.to] = [[left, top], [left + width, top + height]];
+      const sides = [[left, left + width], [top, top + height]].map((ends, axis) => ends.findIndex((end) => Math.abs(end - [x, y][axis]) <= reach));
+      return { box, corner: sides.includes(-1) ? null : sides.map((side) => ["from", "to"][side]) };
+    }
+    return null;
   }
 
   /** The last thing drawn, if it is a box. */

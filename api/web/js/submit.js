@@ -1,9 +1,11 @@
 // A new job: drop a clip, draw on a frame what is to be repainted, try it there, submit.
 
 import { ask, openapi, post } from "./api.js";
-import { fill, h, problem, progress } from "./dom.js";
+import { empty, fill, h, problem, progress } from "./dom.js";
 import { fields } from "./fields.js";
+import { FACE, findings } from "./find.js";
 import { some } from "./format.js";
+import { barred } from "./person.js";
 import { Drawing } from "./shapes.js";
 import { stage } from "./stage.js";
 import { trial } from "./trial.js";
@@ -16,7 +18,8 @@ export function submitPage(page, frame) {
   const place = h("div", { class: "work" });
   let opened = null;
   page.append(h("div", { class: "head" }, h("div", {}, h("h1", {}, "New job"), h("p", { class: "quiet" }, "Drop a clip, draw what should be repainted, try it on one frame, submit."))), said, place);
-  drop();
+  if (barred("artist")) fill(place, empty("Only for artists and admins", `${barred("artist")} An admin can change that: farm user set NAME --role artist.`));
+  else drop();
 
   function drop() {
     const input = h("input", { type: "file", multiple: true, class: "hidden-input", id: "files", accept: "video/*,image/*,.zip,.mkv", onchange: () => take([...input.files]) });
@@ -48,17 +51,21 @@ export function submitPage(page, frame) {
   return {
     leave: () => opened?.end(),
     press: (event) => opened?.press(event) ?? false,
-    keys: [["b", "Box"], ["p", "Brush"], ["e", "Eraser"], ["u", "Undo"], ["← →", "Frame before, next frame"], ["Enter", "Add a box (with the picture focused)"]],
+    keys: [["b", "Box"], ["p", "Brush"], ["e", "Eraser"], ["m", "Move a box, or a corner of it"], ["f", "Find faces"], ["u", "Undo"], ["← →", "Frame before, next frame"], ["Enter", "Add a box (with the picture focused)"]],
   };
 }
 
 async function work(place, clip, frame, told) {
-  const [document_, names, models] = await Promise.all([openapi(), ask("samplers"), ask("models?kind=model")]);
+  const [document_, names, models, detectors] = await Promise.all([openapi(), ask("samplers"), ask("models?kind=model"), ask("models?kind=detector")]);
   const segments = [];
   let active = null;
   let busy = false;
 
-  const board = stage(clip, { drawing: () => active.drawing, others: () => segments.filter((one) => one !== active).map((one) => one.drawing), changed: check });
+  const others = [...new Set(detectors.items.map((one) => one.name))].filter((one) => one !== FACE);
+  const detector = h("select", { "aria-label": "What to find", hidden: !others.length }, [FACE, ...others].map((one) => h("option", { value: one }, one)));
+  detector.addEventListener("change", () => { find.textContent = detector.value === FACE ? "Find faces" : "Find"; });
+  const find = h("button", { type: "button", id: "find", onclick: seek }, "Find faces");
+  const board = stage(clip, { more: [detector, find], outlined: () => active.finds.following, drawing: () => active.drawing, others: () => segments.filter((one) => one !== active).map((one) => one.drawing), changed: check });
   const attempt = trial(clip);
   const list = h("ol", { class: "segments" });
   const form = fields(document_.components.schemas.Detailer, names, check);
@@ -90,9 +97,11 @@ async function work(place, clip, frame, told) {
     const prompt = h("textarea", { rows: 2, placeholder: recommended().prompt ?? "what to draw there", "aria-label": "Prompt" });
     const negative = h("input", { placeholder: recommended().negative ?? "what to keep away from", "aria-label": "Negative prompt" });
     const state = h("p", { class: "small quiet" });
-    const one = { drawing: new Drawing(), title, prompt, negative, state };
+    const drawing = new Drawing();
+    const finds = findings(clip, drawing, () => { board.draw(); check(); });
+    const one = { drawing, finds, title, prompt, negative, state };
     one.row = h("li", { onfocusin: () => choose(one), onpointerdown: () => choose(one) }, h("div", { class: "top" }, title,
-      h("button", { type: "button", class: "icon", "aria-label": "Remove this segment", onclick: () => remove(one) }, "✕")), prompt, negative, state);
+      h("button", { type: "button", class: "icon", "aria-label": "Remove this segment", onclick: () => remove(one) }, "✕")), prompt, negative, finds.element, state);
     segments.push(one);
     list.append(one.row);
     choose(one);
@@ -100,6 +109,7 @@ async function work(place, clip, frame, told) {
 
   function remove(one) {
     if (segments.length < 2) return;
+    one.finds.end();
     segments.splice(segments.indexOf(one), 1);
     one.row.remove();
     choose(segments.includes(active) ? active : segments[0]);
@@ -124,9 +134,26 @@ async function work(place, clip, frame, told) {
     }
   }
 
+  /** Look for faces on the frame that is shown, for the chosen segment. */
+  async function seek() {
+    const one = active;
+    find.disabled = true;
+    const there = await one.finds.find(board.number(), detector.value);
+    find.disabled = false;
+    if (there && one === active) board.choose("move");
+  }
+
+  function nothing(one) {
+    return one.drawing.empty && !one.finds.following;
+  }
+
   function check() {
-    for (const one of segments) one.state.textContent = one.drawing.empty ? (one === active ? "Draw on the picture what is to be repainted." : "Nothing is drawn yet.") : "";
-    const missing = segments.filter((one) => one.drawing.empty).length;
+    for (const one of segments) {
+      one.finds.draw();
+      one.state.textContent = one.finds.following ? "Found anew in every frame, and followed; what is drawn is not used."
+        : nothing(one) ? (one === active ? "Draw on the picture what is to be repainted, or find faces." : "Nothing is drawn yet.") : "";
+    }
+    const missing = segments.filter(nothing).length;
     const frames = Number(last.value) - Number(first.value) + 1;
     const ready = !busy && !missing && frames > 0 && models.items.length > 0;
     hint.textContent = !models.items.length ? "This farm has no model yet: farm model add NAME PATH."
@@ -136,11 +163,11 @@ async function work(place, clip, frame, told) {
   }
 
   async function run(once) {
-    if (!form.valid() || !segments.every((one) => one.title.reportValidity())) return;
+    if (!form.valid() || !segments.every((one) => one.title.reportValidity() && one.finds.valid())) return;
     busy = true;
     check();
     try {
-      const request = await asked();
+      const request = await asked(once);
       if (once) await attempt.run(request, board.number());
       else {
         const job = await post("jobs", request);
@@ -158,18 +185,24 @@ async function work(place, clip, frame, told) {
   }
 
   /** The submission, with the masks sent as pictures of the clip's size. */
-  async function asked() {
+  async function asked(once) {
     const { prompt, negative } = recommended();
     const drawn = await Promise.all(segments.map(async (one) => {
-      const mask = await send(await one.drawing.png(clip.width, clip.height), `${one.title.value}.png`);
-      return { name: one.title.value, mask: mask.uri, prompt: one.prompt.value || prompt || "", negative: one.negative.value || negative || "" };
+      const where = one.finds.following ? { detect: one.finds.detect(once) }
+        : { mask: (await send(await one.drawing.png(clip.width, clip.height), `${one.title.value}.png`)).uri };
+      return { name: one.title.value, ...where, prompt: one.prompt.value || prompt || "", negative: one.negative.value || negative || "" };
     }));
     return { name: name.value, type: type.value, model: model.value, input: { uri: clip.uri, frames: `${first.value}-${last.value}` }, segments: drawn, detailer: form.values() };
   }
 
   return {
-    press: board.press,
+    press(event) {
+      if (event.key !== "f") return board.press(event);
+      if (!find.disabled) seek();
+      return true;
+    },
     end() {
+      for (const one of segments) one.finds.end();
       board.end();
       attempt.end();
     },

@@ -3,6 +3,7 @@
 import { ask, follow, post } from "./api.js";
 import { dialog, empty, fill, h, pill, problem, progress } from "./dom.js";
 import { count, duration } from "./format.js";
+import { barred, name } from "./person.js";
 
 const LOOK_MS = 1500;
 
@@ -13,7 +14,7 @@ export function workersPage(page, frame) {
   const summary = h("div", { class: "summary" });
   const list = h("div", { class: "workers" });
   const said = h("div");
-  page.append(h("div", { class: "head" }, h("h1", {}, "Workers")), said, summary, list);
+  page.append(h("div", { class: "head" }, h("h1", {}, "Workers"), barred("admin") ? h("p", { class: "quiet small" }, `Draining workers is for admins; you are ${name()}.`) : null), said, summary, list);
 
   function draw() {
     const busy = workers.filter((worker) => worker.tasks.length > 0).length;
@@ -113,7 +114,7 @@ function leaving(worker, decide) {
   const told = worker.drain ? `Asked to end by ${actor || "somebody"}${reason ? `: ${reason}` : "."}` : "Its machine has told it to end.";
   const able = worker.drain || !worker.draining;
   return h("footer", { class: "row" }, h("span", { class: "quiet small" }, worker.draining ? told : ""),
-    able ? h("button", { type: "button", data: { action: worker.drain ? "undrain" : "drain" }, onclick: decide }, worker.drain ? "Keep it" : "Drain") : null);
+    able ? h("button", { type: "button", data: { action: worker.drain ? "undrain" : "drain" }, disabled: Boolean(barred("admin")), title: barred("admin") || null, onclick: decide }, worker.drain ? "Keep it" : "Drain") : null);
 }
 
 function running(name, task) {

@@ -28,11 +28,15 @@ def asked(world: World) -> int:
     return sum(event.kind == "approval.wanted" for event in world.ledger.events().events)
 
 
+FOUND = {"segments": [{"name": "head", "detect": {"detector": "face"}}]}
+
+
+@pytest.mark.parametrize("found", [{}, FOUND], ids=["masked", "found"])
 @pytest.mark.parametrize("job_type", ["mask", "animatediff"])
-def test_every_so_manieth_chunk_is_made_first_and_then_the_job_waits(job_type: str) -> None:
+def test_every_so_manieth_chunk_is_made_first_and_then_the_job_waits(job_type: str, found: dict[str, object]) -> None:
     world = World()
     changes = {"chunk": 24} if job_type == "animatediff" else {}
-    job = world.submit(job_type, approve_every=3, **changes)
+    job = world.submit(job_type, approve_every=3, **changes, **found)
     world.run()
     status = world.farm.status(job)
     first = list(first_chunks(world.farm.document(job)))
