@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 EVERY_S = 0.2
-"""Seconds between two reports, whose answer says that a job was canceled. A sampler step on a GPU takes about as long, a
-frame of a paste a tenth of it."""
+"""Seconds between two reports, whose answer says that a job was canceled. A sampler step on a GPU takes about as long,
+a frame of a paste a tenth of it."""
 
 
 class Progress:
