@@ -12,7 +12,7 @@ from farm.adapters.weights_header import Reader, WeightsHeader, read_header
 from farm.adapters.yolo_layout import DETECTOR
 from farm.errors import Rejected
 
-WANTED = frozenset({".json", ".txt", ".safetensors", ".model"})
+WANTED = frozenset({".json", ".txt", ".safetensors", ".model", ".onnx"})
 """Endings of files that belong to a model."""
 PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle"})
 """Endings of files that run code when they are read."""

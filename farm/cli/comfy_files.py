@@ -26,7 +26,7 @@ COLORS = {"red": 0, "green": 1, "blue": 2}
 def saved_workflow(data: bytes, name: str) -> str:
     """The workflow that made a picture, as ComfyUI writes it into its PNGs. Raises Rejected."""
     try:
-        with Image.open(BytesIO(data)) as picture:
+        with Image.open(BytesIO(data), formats=("PNG",)) as picture:
             found = picture.info.get("prompt")
     except (OSError, ValueError) as error:
         raise Rejected(f"The picture {name!r} cannot be read: {error}. Export the workflow instead.") from None

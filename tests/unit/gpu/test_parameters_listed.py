@@ -32,6 +32,10 @@ ELSEWHERE = {
         HERE.parents[1] / "e2e" / "test_keyframes.py",
         "test_frames_of_one_value_are_those_of_a_job_with_that_value",
     ),
+    "detect": (
+        HERE.parent / "workers" / "test_detect_job.py",
+        "test_frames_are_repainted_where_something_was_found_and_nowhere_else",
+    ),
     "motion": (HERE / "test_motion.py", "test_versions_paint_differently"),
     "motion_loras": (HERE / "test_motion_lora.py", "test_a_motion_lora_adds_its_share_to_the_weights"),
 }
@@ -50,7 +54,8 @@ ELSEWHERE_OF_CLIPS = {
     "closed_loop": (WINDOWS, "test_only_a_closed_loop_shows_the_last_frame_next_to_the_first"),
 }
 NOT_OF_THE_NODES = {"name", "type", "input", "segments", "detailer"} | {
-    *("overrides", "chunk", "batch_limit", "outputs", "priority", "vram_gb", "max_attempts", "max_workers")
+    *("overrides", "chunk", "batch_limit", "outputs", "priority", "vram_gb", "max_attempts", "max_workers"),
+    *("webhook", "notify", "approve_every"),
 }
 """Of a job: what it is about, and how the farm goes about it."""
 PARAMETERS = {*Detailer.model_fields, *JobRequest.model_fields, *SegmentRequest.model_fields} - NOT_OF_THE_NODES
