@@ -125,18 +125,39 @@ def reopen(
 
 def _uncount(job: MemoryJob, chunk: int, frames: int, before: int) -> None:
     """Take back what was counted of a chunk; what follows it counts again when it is done."""
-    known, rest = job.chunk_frames.pop(chunk, 0), 0
+    known, rest = job.chunk_frames.get(chunk, 0), 0
     if chunk not in job.done:
         frames = known
     else:
-        job.done.discard(chunk)
-        rest = known - frames
         if chunk < job.next_chunk:
             rest = job.frames_contiguous - before - frames
             job.frames_contiguous, job.next_chunk = before, chunk
+        elif known > 0:
+            rest = known - frames
+        else:
+            rest = _cut(job, chunk, before) - frames
+        job.done.discard(chunk)
     job.frames_done -= frames
+    job.chunk_frames.pop(chunk, None)
+    job.frames_before.pop(chunk, None)
     if rest > 0:
         job.chunk_frames[chunk + 1] = job.chunk_frames.get(chunk + 1, 0) + rest
+        job.frames_before[chunk + 1] = before + frames
+
+
+def _cut(job: MemoryJob, chunk: int, before: int) -> int:
+    """Leave under a chunk before this one only what lies before it; the frames that were taken from there."""
+    at = chunk
+    while at > 0 and at not in job.frames_before:
+        at -= 1
+        if at not in job.done:
+            return 0
+    held = job.chunk_frames.get(at, 0) if at in job.frames_before else 0
+    own = before - job.frames_before.get(at, 0)
+    if held == 0 or own > held:
+        return 0
+    job.chunk_frames[at] = own
+    return held - own
 
 
 def unblock(job: MemoryJob, worker: str, words: str, now: int) -> int:

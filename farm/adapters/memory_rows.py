@@ -143,7 +143,10 @@ class MemoryJob:
     done: set[int] = field(default_factory=set)
     failed: set[int] = field(default_factory=set)
     chunk_frames: dict[int, int] = field(default_factory=dict)
-    """Final frames of chunks that are not yet counted in `frames_contiguous`."""
+    """Final frames of chunks that are not yet counted in `frames_contiguous`; of some that follow each other without a
+    gap all are under the first."""
+    frames_before: dict[int, int] = field(default_factory=dict)
+    """For such a first chunk: the frames of all chunks before it."""
     next_chunk: int = 0
     """First chunk that is not counted in `frames_contiguous`."""
     frames_done: int = 0
@@ -202,6 +205,7 @@ class MemoryJob:
         """Take in whole chunks as far as they follow without a gap."""
         while self.next_chunk in self.done:
             self.frames_contiguous += self.chunk_frames.pop(self.next_chunk, 0)
+            self.frames_before.pop(self.next_chunk, None)
             self.next_chunk += 1
 
     def status(self) -> JobStatus:

@@ -137,3 +137,18 @@ def test_a_worker_in_a_chunk_that_is_opened_again_finds_its_lease_lost(world: Wo
     world.ledger.reopen("job", [(0, 0, 0)], "", "")
     assert world.ledger.renew([lease], TTL_S) == ("lost",)
     assert world.ledger.status("job").workers_active == 0
+
+
+def test_chunks_that_are_made_again_one_by_one_are_counted_once_and_where_they_lie(world: World) -> None:
+    world.open(chunks=6)
+    world.run_all()
+    world.ledger.reopen("job", [(1, 16, 16)], "", "ann")
+    world.ledger.reopen("job", [(3, 16, 48)], "", "ann")
+    world.ledger.reopen("job", [(4, 16, 64)], "", "ann")
+    told = []
+    for chunk in (1, 4, 3):
+        world.ledger.extend("job", chunk_tasks(chunk), 6)
+        world.run_all()
+        status = world.ledger.status("job")
+        told.append((status.frames_contiguous, status.frames_done))
+    assert told == [(48, 64), (48, 80), (96, 96)]

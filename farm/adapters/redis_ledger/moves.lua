@@ -141,7 +141,7 @@ local function count_contiguous(job)
   local chunk = number(job, 'next_chunk')
   while is_done(job, chunk) do
     bump(job, 'frames_contiguous', tonumber(redis.call('HGET', key(job.id, 'frames'), chunk) or 0))
-    redis.call('HDEL', key(job.id, 'frames'), chunk)
+    redis.call('HDEL', key(job.id, 'frames'), chunk, 'before' .. chunk)
     chunk = chunk + 1
   end
   put(job, 'next_chunk', chunk)

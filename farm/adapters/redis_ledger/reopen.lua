@@ -10,28 +10,57 @@ if job.f.state == 'cancel-requested' then
   return job.f.state
 end
 
+local FRAMES = key(job.id, 'frames')
+
+-- The frames of chunks that follow each other without a gap, as one number; `before`: those of all chunks before them.
+local function lump(chunk, frames, before)
+  if frames > 0 then
+    redis.call('HINCRBY', FRAMES, chunk, frames)
+    redis.call('HSET', FRAMES, 'before' .. chunk, before)
+  end
+end
+
+-- The chunk under which the frames of a chunk without any of its own were counted, and how many lie before it there.
+local function holder_of(chunk, before)
+  local at = chunk
+  while at > 0 and not redis.call('HGET', FRAMES, 'before' .. at) do
+    at = at - 1
+    if not is_done(job, at) then
+      return nil
+    end
+  end
+  local first = redis.call('HGET', FRAMES, 'before' .. at)
+  return first and at, first and before - tonumber(first)
+end
+
 -- Take back what was counted of a chunk; what follows it counts again when it is done.
 local function uncount(chunk, frames, before)
-  local known = tonumber(redis.call('HGET', key(job.id, 'frames'), chunk) or 0)
+  local known = tonumber(redis.call('HGET', FRAMES, chunk) or 0)
   local rest = 0
   if not is_done(job, chunk) then
     frames = known
   else
-    redis.call('SETBIT', key(job.id, 'done'), chunk, 0)
-    job.chunks[chunk] = false
-    bump(job, 'chunks_done', -1)
-    rest = known - frames
     if chunk < number(job, 'next_chunk') then
       rest = number(job, 'frames_contiguous') - before - frames
       put(job, 'frames_contiguous', before)
       put(job, 'next_chunk', chunk)
+    elseif known > 0 then
+      rest = known - frames
+    else
+      local holder, own = holder_of(chunk, before)
+      local held = holder and tonumber(redis.call('HGET', FRAMES, holder) or 0) or 0
+      if held > 0 and own <= held then
+        rest = held - own - frames
+        redis.call('HSET', FRAMES, holder, own)
+      end
     end
+    redis.call('SETBIT', key(job.id, 'done'), chunk, 0)
+    job.chunks[chunk] = false
+    bump(job, 'chunks_done', -1)
   end
   bump(job, 'frames_done', -frames)
-  if rest > 0 then
-    redis.call('HINCRBY', key(job.id, 'frames'), chunk + 1, rest)
-  end
-  redis.call('HDEL', key(job.id, 'frames'), chunk)
+  redis.call('HDEL', FRAMES, chunk, 'before' .. chunk)
+  lump(chunk + 1, rest, before + frames)
 end
 
 open_again(job)
