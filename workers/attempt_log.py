@@ -29,9 +29,6 @@ OPEN_MAX = 64
 """Attempts whose lines are held at once; a worker has a handful."""
 EXCEPTION_MAX = 8000
 """Characters of a traceback that are kept, the last ones."""
-KEEP_TO_THEMSELVES = ("diffusers", "transformers")
-"""Libraries whose records do not reach the logger of all others, once they are imported."""
-_SEEN = "seen_by_attempt_log"
 QUIET = FREE_OUTCOMES | {Outcome.CANCELED}
 """Ends that are nobody's fault: there is nothing to look for."""
 
@@ -154,8 +151,7 @@ class _Others(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Put a record aside for the attempt that its thread is at."""
         lines = _CURRENT.get()
-        if lines is not None and not record.__dict__.get(_SEEN):
-            record.__dict__[_SEEN] = True  # by its library's logger, and then by all others' too
+        if lines is not None:
             at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
             said = {"timestamp": at, "event": record.getMessage(), "logger": record.name}
             lines.add(plain({**said, "exc_info": (record.exc_info or (None, None))[1]}, record.levelname.lower()))
@@ -166,7 +162,6 @@ def install() -> None:
     processors = list(structlog.get_config()["processors"])
     if noted not in processors:
         structlog.configure(processors=[*processors[:-1], noted, processors[-1]])
-    for name in ("", *KEEP_TO_THEMSELVES):
-        logger = logging.getLogger(name)
-        if not any(isinstance(handler, _Others) for handler in logger.handlers):
-            logger.addHandler(_Others(logging.WARNING))
+    root = logging.getLogger()
+    if not any(isinstance(handler, _Others) for handler in root.handlers):
+        root.addHandler(_Others(logging.WARNING))

@@ -220,7 +220,9 @@ def _look(entry: Entry, blobs: Blobs, limits: Limits, light: _Light) -> _Seen:
         if seen.size is not None and not light.found:
             try:
                 with PIXELS.taken(seen.size[0] * seen.size[1]):
-                    light.found = light.found or bool(decode_mask(data, limits.max_pixels).any())
+                    lit = bool(decode_mask(data, limits.max_pixels).any())
+                if lit:  # else it is left alone: other threads may have found some meanwhile
+                    light.found = True
                 light.decoded = True
             except BadPicture as error:
                 seen = seen._replace(fault=str(error))

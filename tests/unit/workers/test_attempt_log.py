@@ -53,7 +53,7 @@ def test_a_bad_end_is_stored_with_what_was_said_in_that_attempt(blobs: MemoryBlo
     log.info("before")
     with logs.of(LEASE):
         log.info("loads", model="demo", shape=(1, 2))
-        logging.getLogger("diffusers").warning("half precision overflows")
+        logging.getLogger("a_library").warning("half precision overflows")
         try:
             raise ValueError("odd")
         except ValueError as error:
