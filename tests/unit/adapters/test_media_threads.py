@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from farm.adapters import media_sequence
 from farm.adapters.media import admit_pictures, limits_of
 from farm.adapters.memory_blobs import MemoryBlobs
-from farm.adapters.pictures import encode_png
+from farm.adapters.pictures import decode_mask, encode_png
 from farm.settings import Settings
 
 
 def test_a_mask_is_not_empty_however_late_its_dark_frames_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    decode, lit = media_sequence.decode_mask, threading.Event()
+    lit = threading.Event()
 
     def slow_if_dark(data: bytes, max_pixels: int) -> NDArray[np.float32]:
-        mask = decode(data, max_pixels)
+        mask = decode_mask(data, max_pixels)
         if mask.any():
             lit.set()
         else:
