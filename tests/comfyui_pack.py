@@ -48,3 +48,9 @@ def defaults(name: str) -> dict[str, Any]:
         elif "default" in options:
             found[own] = options["default"]
     return found
+
+
+def widgets(name: str) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """The inputs of a node, by name: what ComfyUI makes a socket or a widget of."""
+    types = load_pack().NODE_CLASS_MAPPINGS[name].INPUT_TYPES()
+    return {**types["required"], **types.get("optional", {})}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,17 +25,8 @@ def clip(client: Client, tmp_path: Path) -> str:
 @pytest.fixture
 def working(running: Running) -> Iterator[None]:
     """A worker that looks now and then."""
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.wait(0.02):
-            running.work()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield
-    stop.set()
-    thread.join()
+    with running.working():
+        yield
 
 
 def answered(client: Client, asked: dict[str, object]) -> tuple[dict[str, Any], int]:

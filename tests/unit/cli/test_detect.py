@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,17 +27,8 @@ def faces(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def working(running: Running) -> Iterator[None]:
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.wait(0.02):
-            running.work()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield
-    stop.set()
-    thread.join()
+    with running.working():
+        yield
 
 
 @pytest.mark.usefixtures("working")

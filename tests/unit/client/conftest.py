@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,23 @@ class Running:
         """Run tasks until none is ready."""
         while self._runner.serve(None):
             pass
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """A worker beside the test, which looks now and then."""
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.wait(0.02):
+                self.work()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
     def close(self) -> None:
         """End server and threads."""

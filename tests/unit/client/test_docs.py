@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from pathlib import Path
 
 import pytest
@@ -25,21 +24,10 @@ def test_the_examples_run(
     monkeypatch.setenv("FARM_URL", running.url)
     monkeypatch.setenv("FARM_API_KEY", KEY.partition(":")[2])
     examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    stop = threading.Event()
-
-    def keep_working() -> None:
-        while not stop.wait(0.02):
-            running.work()
-
-    worker = threading.Thread(target=keep_working)
-    worker.start()
     space: dict[str, object] = {}
-    try:
+    with running.working():
         for number, example in enumerate(examples):
             exec(compile(example, f"{PAGE.name}, example {number + 1}", "exec"), space)  # noqa: S102 - an example of ours
-    finally:
-        stop.set()
-        worker.join()
     assert len(examples) >= 8
     for folder in ("shot-010", "live"):
         assert len(list((tmp_path / "out" / folder / "frames").iterdir())) == 5
