@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+USER_AGENT = f"render-farm Boto3/{boto3.__version__}"
+"""What we are called in a server's log."""
+
 POOL = 32
 """Connections kept open: more than the threads of one worker, so that none waits."""
 
@@ -270,6 +273,8 @@ class S3Blobs:
             aws_secret_access_key=secret,
             config=Config(
                 signature_version="s3v4",
+                # Else boto3 puts its own together anew, twice for each request: a tenth of what a request costs.
+                user_agent=USER_AGENT,
                 s3={"addressing_style": self.place.addressing},
                 # Otherwise a range fails on servers that send the whole object's checksum with it.
                 request_checksum_calculation="when_required",
