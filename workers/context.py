@@ -184,7 +184,7 @@ class Tools:
         with self._lock:
             return name in self._objects
 
-    def keep(self, name: str, value: object, stored: int) -> None:
+    def keep(self, name: str, value: Any, stored: int) -> None:  # noqa: ANN401 - whatever `parse` makes
         """Keep what was just read or written, as `object` would parse it, in place of what was there.
 
         Args:
