@@ -171,21 +171,30 @@ class Tools:
                 return self._objects[name][0]  # type: ignore[no-any-return]  # one parser per name
         data = self.blobs.get(name)
         value = parse(data)
-        with self._lock:
-            self._forget(name)
-            self._objects[name] = (value, len(data))
-            self._object_bytes += len(data)
-            while len(self._objects) > (KEPT_OBJECTS if self._object_bytes <= KEPT_BYTES else KEPT_LARGE):
-                self._object_bytes -= self._objects.popitem(last=False)[1][1]
+        self.keep(name, value, len(data))
         return value
 
     def forget(self, name: str) -> None:
         """Drop an object that was written anew."""
         with self._lock:
-            self._forget(name)
+            self._object_bytes -= self._objects.pop(name, (None, 0))[1]
 
-    def _forget(self, name: str) -> None:
-        self._object_bytes -= self._objects.pop(name, (None, 0))[1]
+    def keeps(self, name: str) -> bool:
+        """Whether an object is at hand: this process has read or written it lately."""
+        with self._lock:
+            return name in self._objects
+
+    def keep(self, name: str, value: Any, stored: int) -> None:  # noqa: ANN401 - whatever `parse` makes
+        """Keep what was just read or written, as `object` would parse it, in place of what was there.
+
+        Args:
+            stored: its bytes in the store.
+        """
+        with self._lock:
+            self._object_bytes += stored - self._objects.pop(name, (None, 0))[1]
+            self._objects[name] = (value, stored)
+            while len(self._objects) > (KEPT_OBJECTS if self._object_bytes <= KEPT_BYTES else KEPT_LARGE):
+                self._object_bytes -= self._objects.popitem(last=False)[1][1]
 
     def json(self, name: str) -> dict[str, Any]:
         """A JSON document, not kept. Raises NotFound."""

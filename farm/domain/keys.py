@@ -139,9 +139,9 @@ def plan(job_id: str, chunk: int) -> str:
     return job(job_id, f"plans/{chunk:06d}.json")
 
 
-def masks(job_id: str, chunk: int) -> str:
-    """The masks of a chunk's segments."""
-    return job(job_id, f"masks/{chunk:06d}.zip")
+def masks(job_id: str, digest: str) -> str:
+    """The masks of a chunk's segments, by their content: chunks whose masks are alike share them."""
+    return job(job_id, f"masks/{digest}.zip")
 
 
 def attempts(job_id: str, name: str) -> str:

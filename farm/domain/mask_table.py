@@ -17,6 +17,11 @@ class MaskTable:
         self.digests: list[str] = []
         self._index: dict[str, int] = {}
 
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) over all that is kept, in its order."""
+        return hashlib.sha256("\n".join(self.digests).encode()).hexdigest()
+
     def add(self, mask: Mask) -> int:
         """Keep a mask; its index."""
         values = np.ascontiguousarray(mask, dtype=np.float32)

@@ -106,7 +106,7 @@ class _Planner:
             chunk=self.chunk.index,
             core=(self.chunk.core_start, self.chunk.core_end),
             frames=tuple(self.frames),
-            masks=keys.masks(self.job.id, self.chunk.index) if self.masks.kept else "",
+            masks=keys.masks(self.job.id, self.masks.digest) if self.masks.kept else "",
             # What is laid over hides tasks; in other plans also neighbors may read what is not pasted here.
             tasks=read_tasks(self.tasks, paste) if over else tuple(self.tasks),
             paste=paste,

@@ -22,6 +22,8 @@ LOOK_BACK = 512
 """Chunks behind the newest one that are looked at for the window; what was reopened further back does not count."""
 DROP_EVERY = 8
 """Chunks that are opened between two times that rows are dropped."""
+AT_ONCE = 8
+"""Share of a window that is let in at once, 1 / 8: to look for each chunk that ends costs as much as to let in many."""
 MOVING = frozenset({JobState.QUEUED, JobState.ACTIVE})
 
 
@@ -52,7 +54,10 @@ def advance(job: Job, ledger: Ledger, documents: Documents, window: int) -> tupl
     if status.reopened:
         return _again(job, status, ledger, documents)
     total, opened = chunks(job), status.chunks_opened
-    if opened >= total and status.chunks_done + status.chunks_failed < total:
+    in_flight = opened - status.chunks_done - status.chunks_failed
+    if opened >= total and in_flight > 0:
+        return ()
+    if opened < total and in_flight > window - max(1, window // AT_ONCE):
         return ()
     states = ledger.chunk_states(job.id, _around(job, status, window))
     open_now = sum(1 for chunk, state in states.items() if state == "open" and chunk < opened)

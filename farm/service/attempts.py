@@ -7,6 +7,7 @@ written down. What is left when the job ends (its own tasks, failed chunks) is w
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from farm.domain import keys
@@ -18,19 +19,20 @@ from farm.service.documents import compact
 
 PAGE = 500
 """Rows that are read from the ledger, or written to one object, at once."""
+CHUNK_KINDS = ("search", "plan", "paste", "encode")
+"""Tasks that a chunk has once, if at all."""
+FEW_DETAILS = 8
+"""Detail tasks of each chunk that are asked for first: most chunks have no more."""
 DETAIL_NAMES = 64
-"""Detail tasks of a chunk that are asked for at once."""
+"""The same, of those that have."""
 
 
 def keep_chunks(job: str, chunks: Sequence[int], ledger: Ledger, blobs: Blobs) -> None:
     """Write down the attempts at the tasks of these chunks, if the ledger still has them."""
     if not chunks:
         return
-    plans = tuple(f"{kind}.{chunk}" for kind in ("plan", "search") for chunk in chunks)
-    known = [row.chunk for row in ledger.tasks(job, TaskFilter(tasks=plans), limit=len(plans))]
     # One object for all: who writes some of them again, after a crash, tells of the same attempts.
-    rows = [row for chunk in known for row in _rows(job, chunk, ledger)]
-    _write(job, f"{min(chunks):06d}-{max(chunks):06d}", rows, blobs)
+    _write(job, f"{min(chunks):06d}-{max(chunks):06d}", _rows(job, chunks, ledger), blobs)
 
 
 def keep_tasks(job: str, name: str, tasks: Sequence[str], ledger: Ledger, blobs: Blobs) -> None:
@@ -83,18 +85,20 @@ def _timed(attempt: Attempt, blobs: Blobs) -> Attempt:
     return attempt.model_copy(update={"took": took})
 
 
-def _rows(job: str, chunk: int, ledger: Ledger) -> list[TaskStatus]:
-    """The rows of a chunk, asked for by name: that costs the same whatever else is in flight."""
-    names = tuple(f"{kind}.{chunk}" for kind in ("search", "plan", "paste", "encode"))
-    rows = list(ledger.tasks(job, TaskFilter(tasks=names), limit=PAGE))
-    first = 0
-    while True:
-        details = tuple(f"detail.{chunk}.{number}" for number in range(first, first + DETAIL_NAMES))
-        found = ledger.tasks(job, TaskFilter(tasks=details), limit=DETAIL_NAMES)
+def _rows(job: str, chunks: Sequence[int], ledger: Ledger) -> list[TaskStatus]:
+    """The rows of these chunks, asked for by name: that costs the same whatever else is in flight."""
+    names = tuple(f"{kind}.{chunk}" for chunk in chunks for kind in CHUNK_KINDS)
+    rows = list(ledger.tasks(job, TaskFilter(tasks=names), limit=len(names)))
+    more = sorted({row.chunk for row in rows})
+    first, count = 0, FEW_DETAILS
+    while more:
+        details = [f"detail.{chunk}.{number}" for chunk in more for number in range(first, first + count)]
+        found = ledger.tasks(job, TaskFilter(tasks=tuple(details)), limit=len(details))
         rows += found
-        first += DETAIL_NAMES
-        if len(found) < DETAIL_NAMES:
-            return rows
+        seen = Counter(row.chunk for row in found)
+        more = [chunk for chunk in more if seen[chunk] == count]
+        first, count = first + count, DETAIL_NAMES
+    return rows
 
 
 def _pages(job: str, ledger: Ledger) -> Iterator[tuple[TaskStatus, ...]]:

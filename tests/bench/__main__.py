@@ -13,6 +13,7 @@ import sys
 from tests.bench.measures import ROOT, out
 
 SMALL = {
+    "requests": "",
     "farm_dispatch": "",
     "dispatch": "--frames 100 500 --long 500 2000 --chords 300",
     "r20k": "--frames 1000 --shorter 100 --workers 4 --cpu-workers 1",

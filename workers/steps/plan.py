@@ -34,7 +34,7 @@ from workers.steps.tracks import ClipSegment, frame_rows
 
 
 def plan(task: Task, tools: Tools) -> StepResult:
-    """Write `plans/<n>.json` and `masks/<n>.zip`; add the chunk's detail tasks.
+    """Write `plans/<n>.json` and the masks that it names; add the chunk's detail tasks.
 
     Raises:
         BadFrame: a frame of the chunk's core, or its mask, cannot be read.
@@ -49,13 +49,14 @@ def plan(task: Task, tools: Tools) -> StepResult:
     before = tools.plan(job.id, task.chunk - 1).last if job.sequential and task.chunk else None
     planned = plan_chunk(job, chunk, frames, sights[0].found, before, sights[0].looked, sights[1:])
     made = planned.plan.model_copy(update={"left_out": left_out})
-    if planned.masks:
-        name = keys.masks(job.id, task.chunk)
-        tools.blobs.put(name, _pack_masks(planned.masks), "application/zip")
-        tools.forget(name)
-    name = keys.plan(job.id, task.chunk)
-    tools.blobs.put(name, made.model_dump_json().encode(), "application/json")
-    tools.forget(name)
+    if made.masks and not tools.keeps(made.masks):
+        members = _members(planned.masks)
+        data = pack(members)
+        tools.blobs.put(made.masks, data, "application/zip")
+        tools.keep(made.masks, members, len(data))
+    name, data = keys.plan(job.id, task.chunk), made.model_dump_json().encode()
+    tools.blobs.put(name, data, "application/json")
+    tools.keep(name, made, len(data))
     return StepResult(output=name, tasks=new_tasks(job, made, tools.blobs, eaten))
 
 
@@ -185,7 +186,8 @@ def new_tasks(job: Job, plan: Plan, blobs: Blobs, eaten: Standing) -> tuple[NewT
 
     What depends on something split or eaten has another key than the planned one, and finds out itself what is known.
     """
-    split = was_split(blobs, job.id, plan.chunk)
+    # A crop alone cannot be split: the store need not be asked.
+    split = was_split(blobs, job.id, plan.chunk) if any(len(task.crops) > 1 for task in plan.tasks) else set()
     positions = eaten.positions(plan.chunk)
     changed: set[str] = set()
     found: list[NewTask] = []
@@ -220,14 +222,14 @@ def _new_task(job: Job, chunk: int, detail: DetailTask) -> NewTask:
     )
 
 
-def _pack_masks(masks: Sequence[Mask]) -> bytes:
+def _members(masks: Sequence[Mask]) -> dict[str, bytes]:
     """A PNG where 8 bits hold the mask exactly, so that people can look at it; else the floats."""
     members = {}
     for number, mask in enumerate(masks):
         levels = np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8)
         exact = np.array_equal(levels.astype(np.float32) / np.float32(255), mask)
         members[f"{number:06d}.{'png' if exact else 'npy'}"] = encode_png(levels) if exact else encode_npy(mask)
-    return pack(members)
+    return members
 
 
 def _unpack_mask(name: str, data: bytes) -> Mask:
