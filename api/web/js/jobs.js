@@ -40,7 +40,7 @@ export function jobsPage(page, frame) {
     const meant = [...jobs.values()].filter(KINDS[kind]).sort((one, other) => (one.created < other.created ? 1 : -1));
     if (loaded && !meant.length) {
       fill(list, jobs.size ? empty("Nothing here", `No job is under “${kind}” now.`)
-        : barred("artist") ? empty("No jobs yet", "They appear here as soon as somebody submits one.") : empty("No jobs yet", "Drop a clip, draw a box over what should be sharper, and submit. The command line does the same: farm job submit.",
+        : barred("artist") ? empty("No jobs yet", "They appear here as soon as somebody submits one.") : empty("No jobs yet", ["Drop a clip, draw a box over what should be sharper, and submit. The command line does the same: ", h("code", {}, "farm job submit"), "."],
           h("div", {}, h("a", { class: "button primary", href: "/submit" }, "Make the first job"))));
       return;
     }

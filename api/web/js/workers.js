@@ -22,7 +22,7 @@ export function workersPage(page, frame) {
     fill(summary, figure(workers.length, "alive"), figure(busy, "at work"), figure(gpus, "with a GPU"));
     summary.hidden = !workers.length;
     if (loaded && !workers.length) {
-      fill(list, empty("No workers are alive", "Start one on any machine that reaches Redis and the store: farm worker. On one machine, farm up starts some by itself."));
+      fill(list, empty("No workers are alive", ["Start one on any machine that reaches Redis and the store: ", h("code", {}, "farm worker"), ". On one machine, ", h("code", {}, "farm up"), " starts some by itself."]));
     } else fill(list, workers.map((worker) => card(worker, steps, () => decide(worker))));
   }
 
