@@ -117,6 +117,10 @@ def test_before_and_after_are_moved_by_hand_and_by_keys(visit: Visit, place: Pla
     assert (before or "").endswith("of=input")
     assert (after or "").endswith("of=final")
 
+    cut = page.locator(".side .crop i")
+    expect(cut).to_have_count(1)
+    assert str(after) in str(cut.evaluate("one => one.style.backgroundImage"))
+
     page.locator("body").press("ArrowRight")
     expect(page.locator(".side h2")).to_have_text("Frame 2")
     page.locator("body").press("End")

@@ -99,6 +99,12 @@ def pictures_are_there(page: Page, within: str) -> None:
     until(f"pictures in {within}", lambda: page.locator(f"{within} img").evaluate_all(LOADED))
 
 
+def film_is_there(page: Page) -> None:
+    """Wait until each frame of the strip that has a picture shows it."""
+    missing = "all => all.length > 0 && all.every(one => one.querySelector('img')?.naturalWidth > 0)"
+    until("the pictures of the strip", lambda: page.locator(".strip .thumb[data-of]").evaluate_all(missing))
+
+
 def bare(camera: Camera) -> None:
     """A farm on its first day."""
     for dark in (False, True):
@@ -185,13 +191,14 @@ def runs(camera: Camera, farm: Client, job: str) -> None:
         of = "_dark" if dark else ""
         with camera.visit("ann", f"/jobs/{job}", dark=dark) as page:
             pictures_are_there(page, ".look .compare")
-            pictures_are_there(page, ".strip")
+            film_is_there(page)
             camera.take(page, f"job{of}")
-        with camera.visit("otto", "/workers", dark=dark) as page:
-            expect(page.locator(".worker .progress").first).to_be_visible()
+        with camera.visit("otto", "/workers", size=(1440, 528), dark=dark) as page:
+            expect(page.locator(".worker .picture img")).to_have_count(2)
             camera.take(page, f"workers{of}", whole=False)
     with camera.visit("ann", f"/jobs/{job}", size=NARROW) as page:
         pictures_are_there(page, ".look .compare")
+        film_is_there(page)
         camera.take(page, "job_narrow")
 
 
@@ -201,6 +208,7 @@ def waits(camera: Camera, job: str) -> None:
         with camera.visit("ann", f"/jobs/{job}", dark=dark) as page:
             pictures_are_there(page, ".review")
             pictures_are_there(page, ".look .compare")
+            film_is_there(page)
             camera.take(page, "approval_dark" if dark else "approval")
 
 
@@ -221,6 +229,7 @@ def failed(camera: Camera, farm: FarmUnderTest, client: Client, clip: str) -> st
             page.locator('.column[data-chunk="1"] .cell[data-source="head"]').click()
             page.locator(".task-card").first.get_by_role("button", name="Log").click()
             expect(page.locator(".log").first).to_be_visible()
+            film_is_there(page)
             camera.take(page, "failed_dark" if dark else "failed", whole=False)
     return job
 
@@ -228,16 +237,17 @@ def failed(camera: Camera, farm: FarmUnderTest, client: Client, clip: str) -> st
 def lists(camera: Camera, job: str) -> None:
     """All jobs, a finished one opened up, and a telephone."""
     for dark in (False, True):
-        with camera.visit("ann", "/", size=(1440, 640), dark=dark) as page:
-            pictures_are_there(page, ".jobs")
+        with camera.visit("ann", "/", size=(1440, 560), dark=dark) as page:
+            expect(page.locator(".jobs img")).to_have_count(3)
             camera.take(page, "jobs_dark" if dark else "jobs")
     with camera.visit("ann", "/", size=NARROW) as page:
-        pictures_are_there(page, ".jobs")
-        camera.take(page, "jobs_narrow", whole=False)
+        expect(page.locator(".jobs img")).to_have_count(3)
+        camera.take(page, "jobs_narrow")
         page.goto(f"{camera.url}/workers")
         expect(page.locator(".worker").first).to_be_visible()
         camera.take(page, "workers_narrow")
     with camera.visit("ann", f"/jobs/{job}") as page:
+        film_is_there(page)
         page.locator("summary", has_text="Parameters").click()
         page.locator("summary", has_text="History").click()
         expect(page.locator(".history li").first).to_be_visible()

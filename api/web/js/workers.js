@@ -8,6 +8,7 @@ import { barred, name } from "./person.js";
 
 const LOOK_MS = 1500;
 const JOB_MS = 6000;
+const FEW = 3; // queues that stand beside other facts
 
 export function workersPage(page, frame) {
   let workers = [];
@@ -125,9 +126,9 @@ function card(worker, task, decide) {
     memory(info),
     h("dl", { class: "about" },
       fact("Device", worker.device === "cpu" ? "CPU" : worker.device),
-      fact("Queues", worker.queues.join(", ")),
       fact("Engine", info.engine),
       fact("Model", (info.models ?? []).join(", ") || null),
+      fact("Queues", worker.queues.join(", "), worker.queues.length > FEW),
       fact("Blocked for", (worker.blocked ?? []).join(", ") || null)),
     worker.tasks.length ? worker.tasks.map(task)
       : h("div", { class: "task quiet" }, worker.draining ? "Ends now." : "Waits for work."),
@@ -164,4 +165,4 @@ function memory(info) {
     progress(used / info.memory_gib, "active", text));
 }
 
-const fact = (name, value) => (value ? h("div", {}, h("dt", {}, name), h("dd", {}, value)) : null);
+const fact = (name, value, wide = false) => (value ? h("div", { class: wide ? "wide" : "" }, h("dt", {}, name), h("dd", {}, value)) : null);
