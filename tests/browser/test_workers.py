@@ -38,7 +38,7 @@ def test_a_worker_is_drained_after_a_question_and_may_be_kept(visit: Visit, plac
 
 
 def test_a_worker_shows_the_job_that_it_works_on_with_its_last_picture(visit: Visit, place: Place, clip: Path) -> None:
-    job = submitted(place, clip, "seen at work", "1-48")
+    job = submitted(place, clip, "seen at work", "1-48", prompt="seen at work")
     page = visit.page
     visit.open("/workers")
     at_work = page.locator(".worker .at-work").first
