@@ -48,8 +48,8 @@ def has_pictures(page: Page, within: str) -> None:
 def submitted(
     place: Place, clip: Path, name: str, frames: str, *, model: str = "demo", chunk: int = 4, prompt: str = ""
 ) -> str:
-    """A job by the API: its mask is a part of the clip's own first picture. One with a prompt of its own takes its time,
-    also where others have had the same frames repainted before."""
+    """A job by the API: its mask is a part of the clip's own first picture. One with a prompt of its own takes its time
+    even where others have had the same frames repainted before."""
     uploaded = place.client.upload(clip)
     mask = place.client.upload(clip)
     segment = SegmentRequest.model_validate({"name": "all", "mask": mask.uri, "prompt": prompt, **LONG})
