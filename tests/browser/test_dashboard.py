@@ -165,6 +165,8 @@ def test_a_failed_chunk_tells_why_and_is_tried_again(visit: Visit, place: Place,
 
     page = visit.page
     visit.open(f"/jobs/{job}")
+    expect(page.locator(".fault")).to_contain_text("2 of 2 chunks failed")
+    expect(page.locator(".fault")).to_contain_text("models/blobs/")
     cell = page.locator('.column[data-chunk="1"] .cell[data-source="all"]')
     expect(cell).to_have_attribute("aria-label", "Chunk 1, all: failed")
     cell.click()
@@ -185,6 +187,7 @@ def test_a_failed_chunk_tells_why_and_is_tried_again(visit: Visit, place: Place,
     expect(page.locator(".drawer")).to_be_hidden()
     page.get_by_role("button", name="Retry").click()
     expect(pill(page)).to_have_text("completed")
+    expect(page.locator(".fault")).to_be_hidden()
 
 
 def test_the_list_of_jobs_and_the_workers_move_by_themselves(visit: Visit, place: Place, clip: Path) -> None:

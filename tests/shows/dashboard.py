@@ -226,10 +226,12 @@ def failed(camera: Camera, farm: FarmUnderTest, client: Client, clip: str) -> st
     farm.wait(job, JobState.FAILED, WAIT_MS / 1e3)
     for dark in (False, True):
         with camera.visit("ann", f"/jobs/{job}", dark=dark) as page:
+            expect(page.locator(".fault")).to_be_visible()
+            film_is_there(page)
+            camera.take(page, f"failed_job{'_dark' if dark else ''}", whole=False)
             page.locator('.column[data-chunk="1"] .cell[data-source="head"]').click()
             page.locator(".task-card").first.get_by_role("button", name="Log").click()
             expect(page.locator(".log").first).to_be_visible()
-            film_is_there(page)
             camera.take(page, "failed_dark" if dark else "failed", whole=False)
     return job
 
