@@ -7,15 +7,11 @@ light and in dark, wide and on a telephone. They lie in `out/dashboard`, or FOLD
 
 from __future__ import annotations
 
-import io
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
-from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from demo.scene import HEAD, PARAMETERS, PAW, SOFT
 from farm.adapters.daemon import free_port
@@ -29,59 +25,16 @@ from tests.browser.chromium import MISSING, launch, program
 from tests.e2e.farm_under_test import REPO, FarmUnderTest, until
 from tests.e2e.shots import make_model
 from tests.faces import Actor, Scene, straight
+from tests.shows.camera import WAIT_MS, WIDE, Camera, film_is_there, key, pictures_are_there
 from tests.shows.demo_clip import ENGINE
 from tests.shows.stage import say, stage
 from tests.unit.adapters.clips import make_clip
 
-WAIT_MS = 120_000
-WIDE, NARROW = (1440, 900), (390, 844)
+NARROW = (390, 844)
 """Pixels."""
 PEOPLE = {"ann": "artist", "otto": "admin"}
 SHOWN = ("approval", "job", "job_dark", "jobs", "submit", "workers")
 """Pictures that docs/dashboard.md shows."""
-QUALITY = 88
-LOADED = "all => all.length > 0 && all.every(one => one.naturalWidth > 0)"
-AT_REST = "() => document.getAnimations().filter(one => one.effect.getTiming().iterations !== Infinity).length === 0"
-TALL = "() => document.documentElement.scrollHeight"
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A browser on an API, and where its pictures go."""
-
-    browser: Browser
-    url: str
-    folder: Path
-
-    @contextmanager
-    def visit(self, who: str, path: str, *, size: tuple[int, int] = WIDE, dark: bool = False) -> Iterator[Page]:
-        """Somebody's page, signed in."""
-        context = self.browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light"
-        )
-        context.set_default_timeout(WAIT_MS)
-        context.request.post(f"{self.url}/api/v1/session", data={"key": key(who)}, headers={"Origin": self.url})
-        page = context.new_page()
-        page.goto(self.url + path)
-        page.wait_for_selector("main h1, dialog")
-        yield page
-        context.close()
-
-    def take(self, page: Page, name: str, *, whole: bool = True) -> None:
-        """Keep what the page shows, to its full height."""
-        if whole:
-            width = (page.viewport_size or {"width": WIDE[0]})["width"]
-            page.set_viewport_size({"width": width, "height": page.evaluate(TALL)})
-        page.wait_for_function(AT_REST)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        picture = Image.open(io.BytesIO(page.screenshot()))
-        picture.convert("RGB").save(self.folder / f"{name}.webp", quality=QUALITY, method=6)
-        say(f"   {name}.webp  {picture.width} x {picture.height}")
-
-
-def key(who: str) -> str:
-    """Somebody's API key."""
-    return f"a-long-key-of-{who}"
 
 
 def interview(folder: Path) -> Path:
@@ -92,17 +45,6 @@ def interview(folder: Path) -> Path:
     ]
     scene = Scene(actors, (1280, 720))
     return make_clip(folder / "interview.mp4", [scene.picture(number) for number in range(scene.frames)])
-
-
-def pictures_are_there(page: Page, within: str) -> None:
-    """Wait until all pictures in a part of the page are shown."""
-    until(f"pictures in {within}", lambda: page.locator(f"{within} img").evaluate_all(LOADED))
-
-
-def film_is_there(page: Page) -> None:
-    """Wait until each frame of the strip that has a picture shows it."""
-    missing = "all => all.length > 0 && all.every(one => one.querySelector('img')?.naturalWidth > 0)"
-    until("the pictures of the strip", lambda: page.locator(".strip .thumb[data-of]").evaluate_all(missing))
 
 
 def bare(camera: Camera) -> None:
