@@ -45,11 +45,14 @@ def has_pictures(page: Page, within: str) -> None:
     until(f"pictures in {within}", lambda: page.locator(f"{within} img").evaluate_all(loaded))
 
 
-def submitted(place: Place, clip: Path, name: str, frames: str, *, model: str = "demo", chunk: int = 4) -> str:
-    """A job by the API: its mask is a part of the clip's own first picture."""
+def submitted(
+    place: Place, clip: Path, name: str, frames: str, *, model: str = "demo", chunk: int = 4, prompt: str = ""
+) -> str:
+    """A job by the API: its mask is a part of the clip's own first picture. One with a prompt of its own takes its time
+    even where others have had the same frames repainted before."""
     uploaded = place.client.upload(clip)
     mask = place.client.upload(clip)
-    segment = SegmentRequest.model_validate({"name": "all", "mask": mask.uri, **LONG})
+    segment = SegmentRequest.model_validate({"name": "all", "mask": mask.uri, "prompt": prompt, **LONG})
     request = JobRequest(
         name=name, input=InputRequest(uri=uploaded.uri, frames=frames), segments=(segment,), model=model, chunk=chunk
     )
@@ -117,6 +120,10 @@ def test_before_and_after_are_moved_by_hand_and_by_keys(visit: Visit, place: Pla
     assert (before or "").endswith("of=input")
     assert (after or "").endswith("of=final")
 
+    cut = page.locator(".side .crop i")
+    expect(cut).to_have_count(1)
+    assert str(after) in str(cut.evaluate("one => one.style.backgroundImage"))
+
     page.locator("body").press("ArrowRight")
     expect(page.locator(".side h2")).to_have_text("Frame 2")
     page.locator("body").press("End")
@@ -158,6 +165,8 @@ def test_a_failed_chunk_tells_why_and_is_tried_again(visit: Visit, place: Place,
 
     page = visit.page
     visit.open(f"/jobs/{job}")
+    expect(page.locator(".fault")).to_contain_text("2 of 2 chunks failed")
+    expect(page.locator(".fault")).to_contain_text("models/blobs/")
     cell = page.locator('.column[data-chunk="1"] .cell[data-source="all"]')
     expect(cell).to_have_attribute("aria-label", "Chunk 1, all: failed")
     cell.click()
@@ -178,6 +187,7 @@ def test_a_failed_chunk_tells_why_and_is_tried_again(visit: Visit, place: Place,
     expect(page.locator(".drawer")).to_be_hidden()
     page.get_by_role("button", name="Retry").click()
     expect(pill(page)).to_have_text("completed")
+    expect(page.locator(".fault")).to_be_hidden()
 
 
 def test_the_list_of_jobs_and_the_workers_move_by_themselves(visit: Visit, place: Place, clip: Path) -> None:

@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from farm.adapters.servers import EmbeddedS3
 from farm.domain import keys
+from farm.domain.job import JobRequest
 from tests.browser.conftest import WAIT_MS, Place, Visit
-from tests.browser.test_dashboard import drag, has_pictures, pill
+from tests.browser.test_dashboard import LONG, drag, has_pictures, pill
 from tests.e2e.conftest import s3_keys  # noqa: F401 - a fixture is known to the tests by being imported here
 from tests.e2e.farm_under_test import FarmUnderTest, until
 from tests.faces import Actor, Scene, straight
@@ -94,6 +95,19 @@ def test_faces_are_followed_in_place_of_what_is_drawn(visit: Visit, place: Place
     assert asked.detect.identities == (2,)
     tracks = json.loads(place.farm.blobs.get(keys.detected(job, "face")))["frames"]
     assert {entry["identity"] for entries in tracks.values() for entry in entries} == {2}
+
+
+def test_two_faces_of_one_segment_are_told_apart_by_their_numbers(visit: Visit, place: Place, people: Path) -> None:
+    request = {
+        "input": {"uri": place.client.upload(people).uri},
+        "segments": [{"name": "face", "detect": {"detector": "face"}, **LONG}],
+        "model": "demo",
+    }
+    job = place.client.submit(JobRequest.model_validate(request)).id
+    place.farm.wait(job)
+    visit.open(f"/jobs/{job}")
+    expect(visit.page.locator(".side li .name")).to_have_text(["face 1", "face 2"])
+    expect(visit.page.locator(".look svg text")).to_have_text(["face 1", "face 2"])
 
 
 def test_a_look_that_takes_long_is_waited_for_and_nothing_found_is_said(visit: Visit, tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from playwright.sync_api import expect
 
 from farm.ports import WorkerStatus
 from tests.browser.conftest import WAIT_MS, Place, Visit
+from tests.browser.test_dashboard import has_pictures, submitted
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -32,3 +35,15 @@ def test_a_worker_is_drained_after_a_question_and_may_be_kept(visit: Visit, plac
         expect(card.locator(".pill")).to_have_text("idle")
     finally:
         ledger.leave("gpu 7/a")
+
+
+def test_a_worker_shows_the_job_that_it_works_on_with_its_last_picture(visit: Visit, place: Place, clip: Path) -> None:
+    job = submitted(place, clip, "seen at work", "1-48", prompt="seen at work")
+    page = visit.page
+    visit.open("/workers")
+    at_work = page.locator(".worker .at-work").first
+    expect(at_work.locator(".name")).to_have_text("seen at work")
+    has_pictures(page, ".worker .at-work")
+    at_work.click()
+    page.wait_for_url(f"**/jobs/{job}")
+    place.client.http.post(f"/jobs/{job}/actions", {"action": "cancel"})

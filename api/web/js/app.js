@@ -115,6 +115,10 @@ at("theme").addEventListener("click", () => {
   drawTheme();
   window.dispatchEvent(new Event("farm-theme"));
 });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  drawTheme();
+  window.dispatchEvent(new Event("farm-theme"));
+});
 at("help").addEventListener("click", help);
 at("who").addEventListener("click", introduce);
 window.addEventListener("farm-key", askForKey);

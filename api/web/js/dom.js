@@ -37,7 +37,12 @@ export function progress(share, state, label) {
 }
 
 /** A page or a part that has nothing to show yet: what to do next. */
-export const empty = (title, text, ...more) => h("div", { class: "empty" }, h("h2", {}, title), h("p", {}, text), more);
+export const empty = (title, text, ...more) => h("div", { class: "empty" }, sketch(), h("h2", {}, title), h("p", {}, text), more);
+
+/** A picture with a box drawn over a part of it: what a farm is for. */
+export const sketch = () => h("svg:svg", { class: "sketch", viewBox: "0 0 120 80", "aria-hidden": "true" },
+  h("svg:rect", { class: "paper", x: 1, y: 1, width: 118, height: 78, rx: 8 }), h("svg:path", { d: "M1 64 L34 36 L62 60 L80 46 L119 72" }),
+  h("svg:circle", { cx: 30, cy: 20, r: 6 }), h("svg:rect", { class: "lit", x: 66, y: 14, width: 32, height: 32, rx: 3 }));
 
 /** An error in the farm's own words. */
 export function problem(error) {

@@ -55,7 +55,7 @@ export function grid(choose) {
     take(found) {
       if (!map) fill(names, h("span", {}, "Chunk"), found.sources.map(([name]) => h("span", { title: name }, name)));
       map = found;
-      track.element.style.height = `${30 + 22 * (1 + map.sources.length)}px`;
+      track.element.style.height = `${26 + 22 * (1 + map.sources.length)}px`;
       track.resize(map.count);
       track.later();
     },

@@ -5,6 +5,7 @@ import { ChunkMap } from "./chunks.js";
 import { decisions } from "./decisions.js";
 import { calmly, fill, h, pill, problem, progress } from "./dom.js";
 import { drawer } from "./drawer.js";
+import { fault } from "./fault.js";
 import { ago, count, duration, percent, some } from "./format.js";
 import { grid, legend, overview } from "./grid.js";
 import { history } from "./history.js";
@@ -66,10 +67,12 @@ function build(page, frame, job, firstMap, known, told) {
     go(index, true);
   });
   const film = strip(id, (index) => go(index, true), whole.window);
-  const cells = grid((chunk, source) => {
+  const opened = (chunk, source) => {
     go(map.range(chunk)[0], true);
     tasks.open(chunk, source);
-  });
+  };
+  const cells = grid(opened);
+  const why = fault(id, (chunk) => opened(chunk, ""));
   const meaning = h("div", { class: "legend" });
   const list = h("div");
   const first = review(id, (index) => {
@@ -81,7 +84,7 @@ function build(page, frame, job, firstMap, known, told) {
   page.append(
     h("a", { class: "back", href: "/" }, "← Jobs"),
     h("div", { class: "head" }, h("div", {}, head, h("p", { class: "quiet" }, about(job))), deciding.element),
-    h("div", { class: "overall" }, bar), notes, figures, first.element, look.element,
+    h("div", { class: "overall" }, bar), why.element, notes, figures, first.element, look.element,
     h("section", { class: "card map", "aria-label": "Frames and chunks" },
       h("div", { class: "top" }, h("h2", {}, "Frames"), meaning), whole.element, film.element, cells.element),
     list, history(id));
@@ -128,6 +131,7 @@ function build(page, frame, job, firstMap, known, told) {
       figure("Chunks", `${count(now.chunks.done)} / ${count(now.chunks.total)}`, now.chunks.failed ? `${count(now.chunks.failed)} failed` : "done"),
       figure("Reused", count(now.cache.hits), `of ${count(now.cache.hits + now.cache.misses)} detail tasks`));
     deciding.take(now);
+    why.take(now);
     fill(notes, (now.notes ?? []).map((text) => h("p", { class: "problem notice" }, text)));
     if (now.waiting_reason) fill(bar, bar.firstChild, h("p", { class: "quiet small", style: { "margin-top": "8px" } }, now.waiting_reason));
   }

@@ -1,8 +1,9 @@
 // All jobs, newest first, as they move.
 
-import { ROOT, ask, follow } from "./api.js";
-import { empty, fill, h, picture, pill, problem, progress } from "./dom.js";
+import { ask, follow } from "./api.js";
+import { empty, fill, h, pill, problem, progress } from "./dom.js";
 import { ago, count, left, percent, some } from "./format.js";
+import { lastRendered } from "./last.js";
 import { barred } from "./person.js";
 
 const PAGE = 50;
@@ -40,7 +41,7 @@ export function jobsPage(page, frame) {
     const meant = [...jobs.values()].filter(KINDS[kind]).sort((one, other) => (one.created < other.created ? 1 : -1));
     if (loaded && !meant.length) {
       fill(list, jobs.size ? empty("Nothing here", `No job is under “${kind}” now.`)
-        : barred("artist") ? empty("No jobs yet", "They appear here as soon as somebody submits one.") : empty("No jobs yet", "Drop a clip, draw a box over what should be sharper, and submit. The command line does the same: farm job submit.",
+        : barred("artist") ? empty("No jobs yet", "They appear here as soon as somebody submits one.") : empty("No jobs yet", ["Drop a clip, draw a box over what should be sharper, and submit. The command line does the same: ", h("code", {}, "farm job submit"), "."],
           h("div", {}, h("a", { class: "button primary", href: "/submit" }, "Make the first job"))));
       return;
     }
@@ -101,22 +102,16 @@ function row(job) {
 function update(made, job) {
   const [frame, what, far, state] = made.children;
   const share = job.frames.total ? job.frames.done / job.frames.total : 0;
-  const shown = `${ROOT}/jobs/${job.id}/last-rendered?width=256&of=${job.chunks.done}`;
-  if (!frame.hasChildNodes()) fill(frame, h("span", { class: "small" }, "no frame yet"));
-  if (job.chunks.done && frame.dataset.of !== shown) {
-    frame.dataset.of = shown;
-    // The next picture takes the place of the last one when it is there.
-    picture(shown, { wanted: () => frame.dataset.of === shown, there: (image) => {
-      image.alt = "";
-      fill(frame, image);
-    } });
-  }
+  lastRendered(frame, job);
   const meta = [job.type, some(job.frames.total, "frame"), job.user, ago(job.created)].filter(Boolean).join(" · ");
   fill(what, h("p", { class: "name" }, job.name || job.id), h("p", { class: "quiet" }, meta),
-    h("p", { class: "quiet small" }, job.waiting_reason ?? job.activity));
+    h("p", { class: "quiet small" }, told(job)));
   fill(far,
     h("div", {}, h("span", { class: "share number" }, percent(share)), h("span", { class: "quiet number" }, left(job.eta))),
     progress(share, job.status, `${job.frames.done} of ${job.frames.total} frames`),
     h("div", { class: "quiet small number" }, `${count(job.frames.done)} of ${some(job.frames.total, "frame")}`));
   fill(state, pill(job.status));
 }
+
+/** Why it does not move, or what it did last; the pill tells the rest. */
+const told = (job) => job.waiting_reason ?? (job.activity === job.status ? "" : job.activity);

@@ -11,7 +11,7 @@ const NOT_SHOWN = new Set(["hooks", "loras", ...TEXTS]);
 export async function parameters(job) {
   const { components } = await openapi();
   const schema = components.schemas.Detailer ?? components.schemas["Detailer-Output"] ?? components.schemas["Detailer-Input"];
-  const defaults = Object.fromEntries(Object.entries(schema?.properties ?? {}).map(([name, one]) => [name, one.default]));
+  const defaults = Object.fromEntries(Object.entries(schema?.properties ?? {}).map(([name, one]) => [name, one.default ?? null]));
   const model = [["model", job.model], ["refiner", job.refiner], ["vae", job.vae], ["motion", job.motion]].filter(([, one]) => one);
   return h("details", { class: "card params" }, h("summary", {}, "Parameters"),
     h("section", {}, h("dl", { class: "facts" },

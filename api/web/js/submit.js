@@ -1,7 +1,7 @@
 // A new job: drop a clip, draw on a frame what is to be repainted, try it there, submit.
 
 import { ask, openapi, post } from "./api.js";
-import { empty, fill, h, problem, progress } from "./dom.js";
+import { empty, fill, h, problem, progress, sketch } from "./dom.js";
 import { fields } from "./fields.js";
 import { FACE, findings } from "./find.js";
 import { some } from "./format.js";
@@ -28,7 +28,7 @@ export function submitPage(page, frame) {
       ondragover: (event) => { event.preventDefault(); zone.classList.add("over"); },
       ondragleave: () => zone.classList.remove("over"),
       ondrop: (event) => { event.preventDefault(); zone.classList.remove("over"); take([...event.dataTransfer.files]); } },
-    h("h2", {}, "Drop a video or numbered pictures here"), h("p", { class: "quiet" }, "or click to choose. MP4, MOV, MKV, WebM, PNG, JPEG, TIFF, a zip of pictures."), bar, input);
+    sketch(), h("h2", {}, "Drop a video or numbered pictures here"), h("p", { class: "quiet" }, "or click to choose. MP4, MOV, MKV, WebM, PNG, JPEG, TIFF, a zip of pictures."), bar, input);
     fill(place, zone);
 
     async function take(files) {
