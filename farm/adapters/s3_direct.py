@@ -79,8 +79,10 @@ class DirectRequests:
         request = AWSRequest(method, self._base + name, {**headers, "User-Agent": USER_AGENT}, data)
         try:
             S3SigV4Auth(self._credentials.get_frozen_credentials(), "s3", self._region).add_auth(request)
+            sent = dict(request.headers.items())
+            # As they lie there: who stores compressed bytes gets them back.
             return self._pool.urlopen(
-                method, self._path + name, body=data, headers=dict(request.headers.items()), redirect=False
+                method, self._path + name, body=data, headers=sent, redirect=False, decode_content=False
             )
         except (HTTPError, OSError, BotoCoreError):
             return None
