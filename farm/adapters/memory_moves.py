@@ -69,6 +69,7 @@ class Change:
             self._end_chunk(row.new.chunk, state)
         if state is TaskState.FAILED and not row.cause:
             self.job.activity = f"{row.new.id} failed: {row.error}"
+            self.job.fault = f"{row.new.id}: {row.error}"
             self.job.tell_of(row, self.now, "task.failed", {"error": short(error)})
         if row.new.final and state is not TaskState.CANCELED:
             self._final_ended = True
@@ -130,7 +131,10 @@ class Change:
         self.job.state = state
         self.job.ended = self.now
         asked = self.job.activity.startswith(CANCEL_ASKED)
-        self.job.activity = state.value + (self.job.activity[len(CANCEL_ASKED) :] if asked else "")
+        why = self.job.activity[len(CANCEL_ASKED) :] if asked else ""
+        if state is JobState.FAILED and self.job.fault:
+            why = f": {self.job.fault}"
+        self.job.activity = state.value + why
         self.job_ended = True
         counted = {"frames_done": self.job.frames_done, "chunks_failed": len(self.job.failed)}
         self.tell(f"job.{state.value}", {**counted, "recovered": self._known_to_be_over or None})

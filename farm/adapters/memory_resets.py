@@ -132,6 +132,7 @@ class Reset(Change):
         job = self.job
         for row in [row for row in job.rows.values() if row.new.final]:
             self.remove(row)
+        job.fault = ""
         if job.over:
             # Not swept for longest, since it was not open: the next sweep looks at it first.
             job.swept = 0

@@ -116,6 +116,8 @@ class MemoryJob:
     facts: JobFacts
     state: JobState = JobState.QUEUED
     activity: str = "submitted"
+    fault: str = ""
+    """The task that failed last, and why; nothing once tasks were opened again."""
     revision: int = 1
     vtime: int = 0
     """Milliseconds of work that it had; fair share gives the next task to the job that had least."""

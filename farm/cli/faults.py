@@ -6,8 +6,8 @@ from pydantic import ValidationError
 
 from farm.errors import FarmError, Rejected
 
-COMPLETED, FAILED, CANCELED, TIMED_OUT = 0, 1, 2, 3
-"""Exit codes of commands that follow a job: how it ended, or that it did not in time."""
+COMPLETED, FAILED, CANCELED, TIMED_OUT, TO_APPROVE = 0, 1, 2, 3, 4
+"""Exit codes of commands that follow a job: how it ended, that it did not in time, or that it waits for a person."""
 USAGE = 64
 """The command was called wrongly (sysexits.h: EX_USAGE)."""
 REJECTED = 65

@@ -17,7 +17,7 @@ from farm.cli.plan import plan
 from farm.cli.show import AsJson, facts, notes, out, size, span, state, table, write_json
 from farm.cli.submit import EPILOG, submit
 from farm.cli.trace import trace
-from farm.cli.watch import end, follow
+from farm.cli.watch import end, follow, until_decided
 from farm.client.answers import JobAnswer
 from farm.domain.state import JobState, TaskState
 
@@ -103,7 +103,8 @@ def watch(job_id: JobId, timeout: Timeout = None, as_json: AsJson = False) -> No
 
 @app.command()
 def wait(job_id: JobId, timeout: Timeout = None, as_json: AsJson = False) -> None:
-    """Wait in silence until a job has ended; the exit code tells how: 0 completed, 1 failed, 2 canceled, 3 not yet."""
+    """Wait in silence until a job has ended; the exit code tells how: 0 completed, 1 failed, 2 canceled, 3 not yet, 4
+    it waits for approval (`farm job approve`, `reject`)."""
     _follow(job_id, timeout, quiet=True, as_json=as_json)
 
 
@@ -248,8 +249,11 @@ def frames(
 def _follow(job_id: str, timeout: float | None, *, quiet: bool, as_json: bool) -> None:
     with client(LONG_PATIENCE_S) as farm:
         job_id = resolved(job_id)
-        ended = follow(farm, job_id, timeout, quiet=quiet or as_json)
-        code = TIMED_OUT if ended is None and quiet else end(farm, ended, job_id)
+        if quiet:
+            ended = until_decided(farm, job_id, timeout)
+            code = TIMED_OUT if ended is None else end(farm, ended, job_id)
+        else:
+            code = end(farm, follow(farm, job_id, timeout, quiet=as_json), job_id)
         if as_json:
             write_json(farm.job_document(job_id))
     raise typer.Exit(code)

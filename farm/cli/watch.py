@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.faults import CANCELED, COMPLETED, FAILED, TIMED_OUT
+from farm.cli.faults import CANCELED, COMPLETED, FAILED, TIMED_OUT, TO_APPROVE
 from farm.cli.show import notes, span, state
 from farm.client import Farm
 from farm.client.answers import JobAnswer
@@ -27,7 +27,12 @@ LINE_EVERY_S = 10.0
 """Seconds between two lines where there is no terminal."""
 FAULTS = 3
 """Failed tasks whose error is told at a job's end."""
-END_CODES = {JobState.COMPLETED: COMPLETED, JobState.FAILED: FAILED, JobState.CANCELED: CANCELED}
+END_CODES = {
+    JobState.COMPLETED: COMPLETED,
+    JobState.FAILED: FAILED,
+    JobState.CANCELED: CANCELED,
+    JobState.AWAITING_APPROVAL: TO_APPROVE,
+}
 
 
 class Progressing:
@@ -95,6 +100,27 @@ def follow(farm: Farm, job_id: str, timeout_s: float | None = None, *, quiet: bo
         return farm.follow(job_id, drawn.update, timeout_s)
 
 
+def until_decided(farm: Farm, job_id: str, timeout_s: float | None = None) -> JobAnswer | None:
+    """Wait in silence until a job has ended, or cannot go on without a person's word; None if neither came in time."""
+    try:
+        return farm.follow(job_id, _stop_at_a_question, timeout_s)
+    except _AskedFor as asked:
+        return asked.job
+
+
+class _AskedFor(Exception):
+    """A job waits for approval: nobody waits any longer for its end."""
+
+    def __init__(self, job: JobAnswer) -> None:
+        super().__init__(job.id)
+        self.job = job
+
+
+def _stop_at_a_question(job: JobAnswer) -> None:
+    if job.status is JobState.AWAITING_APPROVAL:
+        raise _AskedFor(job)
+
+
 def end(farm: Farm, job: JobAnswer | None, job_id: str) -> int:
     """Say how a job ended, and why if badly; the exit code."""
     console = notes()
@@ -102,6 +128,8 @@ def end(farm: Farm, job: JobAnswer | None, job_id: str) -> int:
         console.print(f"Job {job_id} has not ended yet; it goes on. See it with: farm job watch {job_id}")
         return TIMED_OUT
     console.print(f"Job {job_id}", state(job.status), f"{job.frames.done} of {job.frames.total} frames.")
+    if job.status is JobState.AWAITING_APPROVAL:
+        console.print(f"Look at what is done; then: farm job approve {job_id}, or farm job reject {job_id}")
     if job.status is JobState.FAILED:
         failed = farm.tasks(job_id, states=[TaskState.FAILED], limit=200)
         for text in dict.fromkeys(f"{task.id}: {task.error}" for task in failed[:FAULTS] if task.error):

@@ -216,6 +216,7 @@ def test_a_job_with_a_failed_chunk_fails_in_the_end(world: World) -> None:
     assert world.do("wrap.0").job_ended
     status = world.ledger.status("job")
     assert (status.state, status.chunks_done, status.chunks_failed) == (JobState.FAILED, 1, 1)
+    assert status.activity == "failed: plan.0: broken"
 
 
 def test_a_forgotten_job_leaves_nothing_behind(world: World) -> None:

@@ -190,6 +190,7 @@ local function end_task(job, row, state, error)
   end
   if state == 'failed' and not row.cause then
     put(job, 'activity', row.id .. ' failed: ' .. (error or ''))
+    put(job, 'fault', row.id .. ': ' .. (error or ''))
     announce_task(job, row, 'task.failed', { error = short(error or '') })
   end
   if row.final and state ~= 'canceled' then
@@ -240,6 +241,9 @@ local function end_job(job, state)
   set_state(job, state)
   put(job, 'ended', now)
   local rest = string.match(job.f.activity, '^cancel requested(.*)$')
+  if state == 'failed' and (job.f.fault or '') ~= '' then
+    rest = ': ' .. job.f.fault
+  end
   put(job, 'activity', state .. (rest or ''))
   job_ended = true
   announce(job.id, 'job.' .. state, {

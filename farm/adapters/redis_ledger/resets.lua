@@ -69,6 +69,9 @@ local function open_again(job)
       remove(job, row)
     end
   end
+  if job.f.fault then
+    put(job, 'fault', '')
+  end
   if OVER[job.f.state] or job.f.state == 'awaiting-approval' then
     put(job, 'ended', 0)
     set_state(job, 'active')

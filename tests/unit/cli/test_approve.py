@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.conftest import Run
+from tests.unit.client.conftest import Running
 
 
 def submit(near: Run, clip: Path, mask: Path, *more: object) -> str:
@@ -30,6 +31,17 @@ def test_a_job_is_approved_and_rejected(near: Run, clip: Path, mask: Path) -> No
     assert near("job", "approve", job, "--json").json()["id"] == job
     said = near("job", "reject", other, "--reason", "too much")
     assert "canceled" in said.out
+
+
+def test_who_waits_for_a_job_is_told_that_it_waits_for_a_person(
+    near: Run, running: Running, clip: Path, mask: Path
+) -> None:
+    job = submit(near, clip, mask, "--approve-every", 2, "--chunk", 1)
+    running.work()
+    said = near("job", "wait", job)
+    assert said.code == 4
+    assert f"farm job approve {job}" in said.err
+    assert near("job", "wait", job, "--json").json()["status"] == "awaiting-approval"
 
 
 def test_notices_are_typed_and_listed(near: Run, clip: Path, mask: Path) -> None:
