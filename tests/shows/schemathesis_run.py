@@ -26,7 +26,7 @@ ENOUGH = 2000
 """Cases, over both runs."""
 LIMIT_S = 3600
 """Seconds of one run at the most."""
-ENDLESS = ("/api/v1/events", "/api/v1/jobs/{job_id}/events")
+ENDLESS = ("/api/v1/events", "/api/v1/feed", "/api/v1/jobs/{job_id}/events")
 """Streams that end when the client goes: no answer to be checked as a whole."""
 REFERRING = (
     *(
@@ -35,7 +35,9 @@ REFERRING = (
         "POST /api/v1/jobs:validate",
         "POST /api/v1/jobs/{job_id}/actions",
     ),
+    *("POST /api/v1/comfy", "POST /api/v1/detect"),
     *("POST /api/v1/uploads", "POST /api/v1/uploads/collections", "PUT /api/v1/uploads/blobs/{sha256}"),
+    "PUT /api/v1/uploads/parts/{sha256}",
     *("PUT /api/v1/models/blobs/{sha256}", "PUT /api/v1/models/{name}", "PATCH /api/v1/jobs/{job_id}"),
     *("GET /api/v1/jobs/{job_id}/outputs", "GET /api/v1/jobs/{job_id}/outputs/{path}", "POST /api/v1/session"),
 )
