@@ -9,16 +9,6 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
 
-def _number(value: object) -> object:
-    if isinstance(value, (bool, str)):
-        raise PydanticCustomError("int_type", "not a number")
-    return value
-
-
-WHOLE = BeforeValidator(_number)
-"""Behind the bounds of a number in a body: 7, also as 7.0; `true` and `"7"` are none."""
-
-
 def _written_out(value: object) -> object:
     if isinstance(value, str) and not re.match(r"\d{4}-", value):
         raise PydanticCustomError("datetime_parsing", "a date and time with its zone is needed: 2026-11-20T08:00:00Z")
