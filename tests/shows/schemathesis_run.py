@@ -41,6 +41,7 @@ REFERRING = (
     *("POST /api/v1/uploads", "POST /api/v1/uploads/collections", "PUT /api/v1/uploads/blobs/{sha256}"),
     "PUT /api/v1/uploads/parts/{sha256}",
     *("PUT /api/v1/models/blobs/{sha256}", "PUT /api/v1/models/{name}", "PATCH /api/v1/jobs/{job_id}"),
+    "PATCH /api/v1/users/{name}",
     *("GET /api/v1/jobs/{job_id}/outputs", "GET /api/v1/jobs/{job_id}/outputs/{path}", "POST /api/v1/session"),
 )
 """Routes that may refuse what the document allows, since they compare it with what the farm has, or with itself."""
