@@ -134,6 +134,13 @@ def jobs(clip: str, mask: str) -> Iterator[Attack]:
     )
 
 
+def webhooks(clip: str, mask: str) -> Iterator[Attack]:
+    """Jobs that want their end to be told inside of the farm's network."""
+    for host in ("127.0.0.1:6379", "169.254.169.254", "10.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "localhost."):
+        job: dict[str, Any] = {"input": {"uri": clip}, "segments": [{"name": "a", "mask": mask}], "model": "tiny"}
+        yield Attack(f"job: a webhook at {host}", submitted({**job, "webhook": {"url": f"http://{host}/"}}), (422,))
+
+
 def submitted(document: object) -> Make:
     """Somebody who submits this as a job."""
     return lambda visitor: visitor.send("POST", "/jobs", document)

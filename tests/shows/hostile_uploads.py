@@ -49,7 +49,10 @@ class Canary:
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.visits = 0
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/secret.ts"
+        port = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/secret.ts"
+        self.oddly = f"http://{0x7F000001}:{port}/secret.ts"
+        """The same for whoever looks the number up."""
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
@@ -121,7 +124,8 @@ def main(arguments: list[str] | None = None) -> int:
         attacks = (
             *(hostile_uploads.pictures(), hostile_uploads.archives(), hostile_uploads.moving(films, canary.url)),
             *(hostile_uploads.documents(), hostile_uploads.transfers(), hostile_requests.addresses(job)),
-            *(hostile_requests.jobs(handed.clip, handed.masks["left"]), hostile_requests.models()),
+            hostile_requests.jobs(handed.clip, handed.masks["left"]),
+            *(hostile_requests.webhooks(handed.clip, handed.masks["left"]), hostile_requests.models()),
             *(hostile_questions.questions(handed.clip), hostile_questions.parts(), hostile_questions.people()),
             hostile_strangers.strangers(KEY),
         )
@@ -130,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
                 if re.search(only, attack.name):
                     verdict.judge(attack, process)
         drip(verdict, [one for one in hostile_strangers.wire(place.netloc) if re.search(only, one.name)])
-        ended = watched(farm, visitor, films, canary.url) if re.search(only, "worker") else []
+        ended = watched(farm, visitor, films, canary.oddly) if re.search(only, "worker") else []
         links = link_faults(farm, job)
         left = sorted(path.name for path in folder.iterdir() if path.name.startswith(("farm-upload", "tmp")))
         errors = [line for line in farm.log("api").splitlines() if "request_failed" in line]
