@@ -1,19 +1,22 @@
-"""What all JSON bodies have in common."""
+"""What all JSON bodies have in common, and dates in addresses."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+import re
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
 
-def _number(value: object) -> object:
-    if isinstance(value, (bool, str)):
-        raise PydanticCustomError("int_type", "not a number")
+def _written_out(value: object) -> object:
+    if isinstance(value, str) and not re.match(r"\d{4}-", value):
+        raise PydanticCustomError("datetime_parsing", "a date and time with its zone is needed: 2026-11-20T08:00:00Z")
     return value
 
 
-WHOLE = BeforeValidator(_number)
-"""Behind the bounds of a number in a body: 7, also as 7.0; `true` and `"7"` are none."""
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+"""A date and time, as RFC 3339 writes it; a bare number would be taken for seconds since 1970, or for milliseconds."""
 
 
 class Asked(BaseModel):

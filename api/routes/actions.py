@@ -13,9 +13,10 @@ from api.problems import RESPONSES
 from api.recorder import Record
 from api.roles import needs
 from api.routes.jobs import JobId
-from api.shapes import WHOLE, Answer, Asked
+from api.shapes import Answer, Asked
 from api.views import JobView, job_view
 from farm.domain import keys
+from farm.domain.numbers import WHOLE
 from farm.domain.people import Role
 from farm.domain.state import TASK_ENDED, TaskState
 from farm.errors import Rejected

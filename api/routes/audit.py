@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime
 
 from api.auth import Asker
 from api.context import Tools
 from api.problems import RESPONSES
 from api.roles import needs
 from api.routes.jobs import JobId
-from api.shapes import Answer
+from api.shapes import Answer, Moment
 from farm.domain.audit import AuditEntry, AuditFilter
 from farm.domain.people import Role
 from farm.service.audit import Audit
@@ -39,8 +38,8 @@ def audit(
     actor: Annotated[str, Query(max_length=200)] = "",
     action: Annotated[str, Query(max_length=80, description="`job.pause`, or `job.` for all about jobs.")] = "",
     job: Annotated[str, Query(max_length=64)] = "",
-    since: Annotated[AwareDatetime | None, Query(description="With its time zone.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="With its time zone.")] = None,
+    since: Annotated[Moment | None, Query(description="With its time zone.")] = None,
+    until: Annotated[Moment | None, Query(description="With its time zone.")] = None,
     cursor: Cursor = "",
     limit: Limit = 100,
 ) -> AuditPage:

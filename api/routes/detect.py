@@ -25,6 +25,7 @@ from farm.domain import keys
 from farm.domain.detailer import Detailer
 from farm.domain.detection import DetectRequest
 from farm.domain.job import JobRequest
+from farm.domain.numbers import NUMBER, WHOLE
 from farm.domain.people import Role
 from farm.domain.segment import SegEntry, SegsDocument
 from farm.domain.state import JOB_ENDED, JobState
@@ -47,13 +48,13 @@ class FindRequest(DetectRequest, Asked):
 
     uri: Annotated[str, Field(max_length=2000, examples=["upload:3f5e…"])]
     """Of the clip."""
-    frame: Annotated[int, Field(ge=-(2**53), le=2**53)] | None = None
+    frame: Annotated[int, Field(ge=-(2**53), le=2**53), WHOLE] | None = None
     """Number of the frame, as the clip counts; the first one if left out."""
-    crop_factor: Annotated[float, Field(ge=1, le=100)] = Detailer().crop_factor
+    crop_factor: Annotated[float, Field(ge=1, le=100), NUMBER] = Detailer().crop_factor
     """Side of the crop over side of the box."""
-    drop_size: Annotated[int, Field(ge=1, le=16384)] = int(Detailer().drop_size)
+    drop_size: Annotated[int, Field(ge=1, le=16384), WHOLE] = int(Detailer().drop_size)
     """Pixels; what is no larger is dropped."""
-    wait: Annotated[float, Field(ge=0, le=60)] = 20
+    wait: Annotated[float, Field(ge=0, le=60), NUMBER] = 20
     """Seconds to wait for a worker."""
 
 

@@ -16,6 +16,7 @@ from api.recorder import Record
 from api.roles import needs
 from api.shapes import Answer, Asked
 from api.views import ROOT
+from farm.domain.numbers import NUMBER
 from farm.domain.people import NAME, KeyRecord, Quota, Role, User, UserName
 from farm.errors import Rejected
 
@@ -91,7 +92,7 @@ class NewKey(Asked):
     user: UserName
     label: Annotated[str, Field(max_length=200, examples=["ann's laptop"])] = ""
     """What it is for."""
-    days: Annotated[float, Field(gt=0, le=36_500)] | None = None
+    days: Annotated[float, Field(gt=0, le=36_500), NUMBER] | None = None
     """After which it ends; never, if left out."""
     reason: Reason = ""
 

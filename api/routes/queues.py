@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
 from api.context import Tools
 from api.problems import RESPONSES
@@ -14,6 +15,9 @@ from farm.domain.queues import QUEUES
 from farm.errors import Rejected
 
 router = APIRouter(tags=["workers"], responses=RESPONSES)
+
+QueueName = Annotated[str, Field(json_schema_extra={"enum": list(QUEUES)})]
+"""For those who read the document; who does not is told by `UnknownQueues`."""
 
 
 class UnknownQueues(Rejected):
@@ -49,7 +53,7 @@ class Queues(Answer):
 
 @router.get("/queues")
 def queues(
-    tools: Tools, queue: Annotated[list[str] | None, Query(description="Only these; all if left out.")] = None
+    tools: Tools, queue: Annotated[list[QueueName] | None, Query(description="Only these; all if left out.")] = None
 ) -> Queues:
     """What waits and runs, by queue. An autoscaler sets as many workers as `demand`, which counts those at work: so it
     does not end one that is."""

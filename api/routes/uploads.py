@@ -14,12 +14,13 @@ from api.json_body import document_of, read_json
 from api.problems import RESPONSES
 from api.quotas import Uploading
 from api.roles import needs
-from api.shapes import WHOLE, Answer, Asked
+from api.shapes import Answer, Asked
 from api.spool import Spooled, spooled
 from api.views import UploadView, upload_view
 from farm.adapters.media import admit_file, admit_pictures, plain_name
 from farm.domain.keys import media_blob, media_doc
 from farm.domain.media import Media
+from farm.domain.numbers import WHOLE
 from farm.domain.people import Role
 from farm.errors import NotFound, Rejected
 

@@ -15,6 +15,7 @@ from api.roles import needs
 from api.routes.people import ReasonQuery
 from api.shapes import Answer, Asked
 from api.views import WorkerView, worker_view
+from farm.domain.numbers import NUMBER
 from farm.domain.people import Role
 from farm.ports import Drain
 
@@ -34,7 +35,7 @@ class Draining(Asked):
 
     reason: Annotated[str, Field(max_length=500)] = ""
     """Shown with the worker until it has ended."""
-    grace_s: Annotated[float, Field(ge=0, le=604_800)] | None = None
+    grace_s: Annotated[float, Field(ge=0, le=604_800), NUMBER] | None = None
     """Seconds that it may take to finish what it runs; then it hands that back, at no cost of the tasks. Left out: its
     own FARM_GRACE_S."""
 

@@ -11,6 +11,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from farm.domain.numbers import WHOLE
+
 KEY_PREFIX = "farm"
 """Begins every key that the farm makes, so that scanners of repositories and logs find one that was left there."""
 _KEY = re.compile(rf"^{KEY_PREFIX}_([0-9a-f]{{12}})_[A-Za-z0-9_-]{{20,200}}$")
@@ -42,11 +44,11 @@ class Quota(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    jobs: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    jobs: Annotated[int, Field(ge=0, le=1_000_000), WHOLE] | None = None
     """Jobs that have not ended."""
-    frames: Annotated[int, Field(ge=0, le=10**12)] | None = None
+    frames: Annotated[int, Field(ge=0, le=10**12), WHOLE] | None = None
     """Frames of jobs that have not ended, done or not."""
-    upload_bytes: Annotated[int, Field(ge=0, le=10**18)] | None = None
+    upload_bytes: Annotated[int, Field(ge=0, le=10**18), WHOLE] | None = None
     """Bytes uploaded in a day (UTC), clips and models."""
 
     def over(self, default: Quota) -> Quota:

@@ -110,7 +110,9 @@ def jobs(clip: str, mask: str) -> Iterator[Attack]:
         "10,000 segments": {"segments": [{"name": f"s{n}", "mask": mask} for n in range(10_000)]},
         "steps without end": {"detailer": {"steps": 10**9}},
         "a size without end": {"detailer": {"guide_size": 1e30, "max_size": 1e30}},
-        "a webhook inside": {"webhook": "http://127.0.0.1:6379/"},
+        "a webhook at a file": {"webhook": {"url": "file:///etc/passwd"}},
+        "a webhook of two lines": {"webhook": {"url": "http://127.0.0.1/\r\nX-Bad: 1"}},
+        "a webhook with a password": {"webhook": {"url": "http://root:pw@example.org/"}},
     }
     for label, change in fields.items():
         yield Attack(f"job: {label}", submitted({**good, **change}), (400, 413, 422))
@@ -130,6 +132,13 @@ def jobs(clip: str, mask: str) -> Iterator[Attack]:
     yield Attack(
         "job: a name that is a header", lambda v: v.send("POST", "/jobs:validate", name), (200, 422), no_header
     )
+
+
+def webhooks(clip: str, mask: str) -> Iterator[Attack]:
+    """Jobs that want their end to be told inside of the farm's network."""
+    for host in ("127.0.0.1:6379", "169.254.169.254", "10.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "localhost."):
+        job: dict[str, Any] = {"input": {"uri": clip}, "segments": [{"name": "a", "mask": mask}], "model": "tiny"}
+        yield Attack(f"job: a webhook at {host}", submitted({**job, "webhook": {"url": f"http://{host}/"}}), (422,))
 
 
 def submitted(document: object) -> Make:

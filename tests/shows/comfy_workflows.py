@@ -6,6 +6,7 @@ a person would do it. The clip of the face detailer is a portrait that moves.
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import time
@@ -131,4 +132,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     sys.exit(main())

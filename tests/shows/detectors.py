@@ -6,6 +6,7 @@ tracks. Where their faces are is known, so that what is found can be counted. Ex
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -207,10 +208,10 @@ def _any_model(folder: Path) -> Path:
     return folder
 
 
-def main(arguments: list[str]) -> int:
-    """Play it; what is found is kept in FOLDER, if one is named."""
+def main(keep: Path | None) -> int:
+    """Play it; what is found is kept in a folder, if one is named."""
     with stage() as here, here.farm() as farm:
-        folder = Path(arguments[0]) if arguments else here.new("found")
+        folder = keep or here.new("found")
         folder.mkdir(parents=True, exist_ok=True)
         claims = play(farm, folder.absolute())
     say("")
@@ -220,4 +221,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", help="where to keep what is found")
+    sys.exit(main(parser.parse_args().folder))

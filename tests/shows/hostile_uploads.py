@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -27,8 +28,8 @@ from farm.adapters.pictures import encode_png
 from farm.domain.detailer import JobType
 from farm.domain.job import JobRequest
 from farm.domain.state import JobState
-from tests.e2e import hostile_requests, hostile_strangers, hostile_uploads, hostile_videos
-from tests.e2e.farm_under_test import FarmUnderTest, Process
+from tests.e2e import hostile_questions, hostile_requests, hostile_strangers, hostile_uploads, hostile_videos
+from tests.e2e.farm_under_test import FarmUnderTest, Process, until
 from tests.e2e.hostile_attack import Attack, Got, Visitor
 from tests.e2e.shots import DETAILER, MODEL, hand_in, request
 from tests.shows.stage import say, stage
@@ -48,7 +49,10 @@ class Canary:
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.visits = 0
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/secret.ts"
+        port = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/secret.ts"
+        self.oddly = f"http://{0x7F000001}:{port}/secret.ts"
+        """The same for whoever looks the number up."""
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
@@ -120,7 +124,9 @@ def main(arguments: list[str] | None = None) -> int:
         attacks = (
             *(hostile_uploads.pictures(), hostile_uploads.archives(), hostile_uploads.moving(films, canary.url)),
             *(hostile_uploads.documents(), hostile_uploads.transfers(), hostile_requests.addresses(job)),
-            *(hostile_requests.jobs(handed.clip, handed.masks["left"]), hostile_requests.models()),
+            hostile_requests.jobs(handed.clip, handed.masks["left"]),
+            *(hostile_requests.webhooks(handed.clip, handed.masks["left"]), hostile_requests.models()),
+            *(hostile_questions.questions(handed.clip), hostile_questions.parts(), hostile_questions.people()),
             hostile_strangers.strangers(KEY),
         )
         for family in attacks:
@@ -128,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
                 if re.search(only, attack.name):
                     verdict.judge(attack, process)
         drip(verdict, [one for one in hostile_strangers.wire(place.netloc) if re.search(only, one.name)])
-        ended = watched(farm, visitor, films) if re.search(only, "worker") else []
+        ended = watched(farm, visitor, films, canary.oddly) if re.search(only, "worker") else []
         links = link_faults(farm, job)
         left = sorted(path.name for path in folder.iterdir() if path.name.startswith(("farm-upload", "tmp")))
         errors = [line for line in farm.log("api").splitlines() if "request_failed" in line]
@@ -173,8 +179,9 @@ def drip(verdict: Verdict, attacks: list[Attack]) -> None:
             verdict.tell(attack, got, f"{spent:5.1f} s         ", ["it took too long"] if spent > 2 * SLOW_S else [])
 
 
-def watched(farm: FarmUnderTest, visitor: Visitor, folder: Path) -> list[str]:
-    """What becomes of jobs over what was let in though it is damaged: each ends, and the worker lives."""
+def watched(farm: FarmUnderTest, visitor: Visitor, folder: Path, inside: str) -> list[str]:
+    """What becomes of jobs over what was let in though it is damaged: each ends, and the worker lives. Each wants its
+    end to be told to an address inside of the farm's network."""
     clip = hostile_videos.clip(folder, "whole.mkv", frames=48)
     noise = clip[:2000] + bytes(255 - byte for byte in clip[2000:3000]) + clip[3000:]
     lines = []
@@ -185,13 +192,29 @@ def watched(farm: FarmUnderTest, visitor: Visitor, folder: Path) -> list[str]:
             lines.append(f"worker: {name}: refused, {got.reason[:100]}")
             continue
         body = {"input": {"uri": got.document()["uri"]}, "segments": [{"name": "a", "mask": mask}], "model": MODEL}
-        job = farm.submit(JobRequest.model_validate({**body, "detailer": DETAILER}))
+        wanted = {**body, "detailer": DETAILER, "webhook": {"url": inside}}
+        job = farm.submit(JobRequest.model_validate(wanted))
         status = farm.wait(job, None)
         done = f"{len(farm.frames(job))} of {status.facts.frames} frames"
         lines.append(f"worker: {name}: job {status.state.value}, {done}")
         if status.state not in (JobState.COMPLETED, JobState.FAILED):
             lines.append("    WRONG: it should have ended")
+        lines += unheard(visitor, job)
     return lines
+
+
+def unheard(visitor: Visitor, job: str) -> list[str]:
+    """Whether a job's webhook, which leads inside, was given up without being sent."""
+
+    def told() -> list[dict[str, Any]]:
+        notices = visitor.ask("GET", f"/api/v1/jobs/{job}/notices").document()["latest"]
+        return [one for one in notices if one["attempts"]]
+
+    until("a worker has tried the webhook", lambda: bool(told()))
+    found = told()[0]
+    reason = found["attempts"][0]["error"]
+    wrong = [] if found["state"] == "dead" else [f"    WRONG: the notice is {found['state']}"]
+    return [f"worker: its webhook inside is {found['state']}: {reason[:120]}", *wrong]
 
 
 def link_faults(farm: FarmUnderTest, job: str) -> list[str]:

@@ -6,6 +6,7 @@ table; exits with 1 where a claim does not hold.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import socket
@@ -218,4 +219,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     sys.exit(main())

@@ -183,7 +183,7 @@ def test_pages_go_on_where_the_last_one_ended(root: TestClient, client: TestClie
 
 
 @pytest.mark.parametrize(
-    "which", [{"cursor": "../x"}, {"since": "2026-01-01T00:00:00"}, {"since": "soon"}, {"limit": "0"}]
+    "which", [{"cursor": "../x"}, {"since": "2026-01-01T00:00:00"}, {"since": "soon"}, {"until": "0.5"}, {"limit": "0"}]
 )
 def test_a_question_that_makes_no_sense_is_refused(root: TestClient, which: dict[str, str]) -> None:
     assert root.get(AUDIT, params=which).status_code == 422

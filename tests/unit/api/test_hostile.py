@@ -12,12 +12,12 @@ import uvicorn
 
 from api import connection, wire
 from api.connection import Connection
-from tests.e2e import hostile_requests, hostile_strangers, hostile_uploads
+from tests.e2e import hostile_questions, hostile_requests, hostile_strangers, hostile_uploads
 from tests.e2e.hostile_attack import Attack, Visitor
 from tests.e2e.hostile_pictures import PLAIN
 from tests.unit.api.conftest import KEY, World
 
-HEAVY = re.compile(r"MB|larger than it says|bomb|bzip2|gigabyte|members|entries|million|grows|zeros|1,000 fields")
+HEAVY = re.compile(r"MB|larger than it says|bomb|bzip2|gigabyte|members|entries|million|grows|zeros|1,000 fields|9,000")
 """Attacks by their size: `python -m tests.shows.hostile_uploads` makes those, too."""
 
 
@@ -70,6 +70,17 @@ def test_jobs_that_lead_to_files_and_machines(visitor: Visitor) -> None:
     picture = visitor.upload("0001.png", PLAIN)
     uri = str(picture.document()["uri"])
     assert wrong(visitor, hostile_requests.jobs(uri, uri)) == []
+
+
+def test_questions_that_lead_to_files_and_machines(visitor: Visitor) -> None:
+    picture = visitor.upload("0001.png", PLAIN)
+    quick = (one for one in hostile_questions.questions(str(picture.document()["uri"])) if "s3:" not in one.name)
+    assert wrong(visitor, quick) == []
+
+
+def test_parts_users_and_streams_that_are_none(visitor: Visitor) -> None:
+    assert wrong(visitor, hostile_questions.parts()) == []
+    assert wrong(visitor, hostile_questions.people()) == []
 
 
 def test_models_that_are_none(visitor: Visitor) -> None:

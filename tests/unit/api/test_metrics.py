@@ -113,6 +113,13 @@ def test_a_queue_that_nobody_could_serve_is_refused(client: TestClient) -> None:
     assert "gpu.24" in answer.json()["detail"]
 
 
+def test_the_document_names_the_queues_that_may_be_asked_after(client: TestClient) -> None:
+    (asked,) = client.get("/openapi.json").json()["paths"]["/api/v1/queues"]["get"]["parameters"]
+    names = next(one["items"]["enum"] for one in asked["schema"]["anyOf"] if one.get("type") == "array")
+    assert [client.get("/api/v1/queues", params={"queue": name}).status_code for name in names] == [200] * len(names)
+    assert "cpu" in names
+
+
 def test_a_worker_tells_of_its_gpu_as_long_as_it_lives(world: World) -> None:
     world.ledger.beat(WORKER, 60)
     found = scrape(world.client())

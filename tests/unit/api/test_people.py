@@ -17,6 +17,7 @@ from api.app import create_app
 from farm.adapters.memory_blobs import MemoryBlobs
 from farm.domain.people import KeyRecord, Role
 from farm.errors import Unavailable
+from farm.ports import WorkerStatus
 from farm.settings import Settings
 from tests.unit.api.conftest import KEY, World
 
@@ -136,6 +137,24 @@ def test_what_is_left_out_of_a_quota_stays_and_null_is_the_farms_default(root: T
     ]:
         quota = root.patch("/api/v1/users/ann", json={"quota": sent}).json()["quota"]
         assert (quota["jobs"], quota["frames"]) == kept
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("users", {"name": "ann", "quota": {"jobs": False}}, "`quota.jobs` is false; it must be a whole number."),
+        ("users", {"name": "ann", "quota": {"frames": "7"}}, '`quota.frames` is "7"; it must be a whole number.'),
+        ("keys", {"user": "root", "days": True}, "`days` is true; it must be a number."),
+        ("workers/w1/drain", {"grace_s": False}, "`grace_s` is false; it must be a number."),
+    ],
+    ids=["a quota of `false`", "a quota in quotes", "`true` days", "`false` seconds"],
+)
+def test_what_is_no_number_is_not_read_as_one(
+    root: TestClient, world: World, path: str, body: dict[str, Any], told: str
+) -> None:
+    world.ledger.beat(WorkerStatus("w1", "host", 1, ("cpu",), "cpu", seen=0), 3600)
+    answer = root.post(f"/api/v1/{path}", json=body)
+    assert (answer.status_code, answer.json()["detail"]) == (422, told)
 
 
 def test_a_farm_without_keys_is_open_to_this_machine_until_the_first_one_is_made() -> None:
