@@ -71,28 +71,40 @@ def check(parts: Annotated[tuple[Content, ...], Body(max_length=PARTS_MAX)], too
 
 @router.post("/uploads/whole", status_code=201)
 @needs(Role.ARTIST)
-def assemble(whole: Whole, tools: Tools, response: Response) -> UploadView:
+async def assemble(whole: Whole, tools: Tools, response: Response, allowance: Uploading) -> UploadView:
     """Put a file together from its parts, and look at it as `POST /uploads` does."""
-    if tools.blobs.exists(media_doc(whole.sha256)):
-        media = tools.farm.media(f"upload:{whole.sha256}")
+    if await run_in_threadpool(tools.blobs.exists, media_doc(whole.sha256)):
+        media = await run_in_threadpool(tools.farm.media, f"upload:{whole.sha256}")
     else:
-        media = _admitted(whole, tools)
-    tools.blobs.delete(upload_part(part) for part in set(whole.parts))
+        sizes = await run_in_threadpool(_sizes, whole, tools)
+        # A part that is named again was counted once, and makes the file as much larger as if it had been sent again.
+        again = sum(sizes[part] for part in whole.parts) - sum(sizes.values())
+        if again:
+            await allowance.take_upload(again)
+        media = await run_in_threadpool(_admitted, whole, tools)
+    await run_in_threadpool(tools.blobs.delete, [upload_part(part) for part in set(whole.parts)])
     view = upload_view(media)
     response.headers["Location"] = view.links["self"]
     return view
 
 
-def _admitted(whole: Whole, tools: Context) -> Media:
-    sizes = {part: tools.blobs.size(upload_part(part)) for part in set(whole.parts)}
-    missing = [part for part, size in sizes.items() if size is None]
+def _sizes(whole: Whole, tools: Context) -> dict[str, int]:
+    """Bytes of each part. Raises Conflict where one is missing, BodyTooLarge."""
+    found = {part: tools.blobs.size(upload_part(part)) for part in set(whole.parts)}
+    sizes = {part: size for part, size in found.items() if size is not None}
+    missing = [part for part in found if part not in sizes]
     if missing:
         raise Conflict(
-            f"{len(missing)} of the {len(sizes)} parts of {whole.name!r} are not here, {missing[0]} among them. Upload "
+            f"{len(missing)} of the {len(found)} parts of {whole.name!r} are not here, {missing[0]} among them. Upload "
             f"them (PUT /api/v1/uploads/parts/…), and ask again."
         )
-    if sum(sizes[part] or 0 for part in whole.parts) > tools.limits.max_bytes:
+    if sum(sizes[part] for part in whole.parts) > tools.limits.max_bytes:
         raise BodyTooLarge(tools.limits.max_bytes)
+    return sizes
+
+
+def _admitted(whole: Whole, tools: Context) -> Media:
+    """What the parts make, put together and taken in. Raises Rejected."""
     name = plain_name(whole.name)
     with tempfile.TemporaryDirectory(prefix="farm-upload-") as folder:
         path, digest = FilePath(folder) / name.encode()[:200].decode(errors="ignore"), hashlib.sha256()

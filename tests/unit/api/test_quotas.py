@@ -111,6 +111,18 @@ def test_pieces_of_collections_and_models_count_too(client: TestClient, path: st
         assert answer.status_code == status
 
 
+def test_a_part_that_makes_a_file_twice_counts_twice(client: TestClient) -> None:
+    part = bytes(1500)
+    sha = hashlib.sha256(part).hexdigest()
+    assert client.put(f"{UPLOADS}/parts/{sha}", content=part).status_code == 201
+    whole = {"name": "a.png", "parts": [sha] * 3, "sha256": hashlib.sha256(part * 3).hexdigest()}
+    refused(client.post(f"{UPLOADS}/whole", json=whole), "this upload has 3,000")
+    # Two fit; what they make is no picture, which only who may send it is told.
+    whole = {"name": "a.png", "parts": [sha] * 2, "sha256": hashlib.sha256(part * 2).hexdigest()}
+    assert client.post(f"{UPLOADS}/whole", json=whole).status_code == 422
+    assert client.get(ME).json()["use"]["upload_bytes"] == 3000
+
+
 def test_by_default_nothing_is_limited(request_of: Make) -> None:
     quota = World().client().get(ME).json()["quota"]
     assert quota == {"jobs": 0, "frames": 0, "upload_bytes": 0}
