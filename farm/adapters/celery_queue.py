@@ -33,7 +33,9 @@ WAITING_SPARE = 16
 """Messages that may wait in a queue besides two for each worker that is alive. Any message makes a worker claim the
 best task there is, again and again for a minute: more messages than idle workers only fill Redis, and cost time."""
 ROOM_S = 1.0
-"""Seconds after which a sender looks again how many messages wait, and how many workers there are."""
+"""Seconds after which a sender looks again how many messages wait."""
+ALIVE_S = 5.0
+"""Seconds after which it asks again how many workers there are: a heartbeat."""
 
 _UNREACHABLE = (OperationalError, BatchPublishError, RedisError)
 """What kombu, its batches and the client beneath raise."""
@@ -180,7 +182,7 @@ class CeleryQueue:
         if time.monotonic() >= self._counted:
             alive = self._alive()
             self._limit = min(WAITING_MAX, WAITING_SPARE + 2 * alive) if alive else WAITING_MAX
-            self._counted = time.monotonic() + ROOM_S
+            self._counted = time.monotonic() + ALIVE_S
         return self._limit
 
     def _send(self, offer: Offer, producer: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -32,6 +33,9 @@ BLOCKED_JOBS = 200
 """Jobs that are looked at for blocked workers."""
 IDEMPOTENCY_S = 7 * 24 * 3600
 """Seconds that an Idempotency-Key is remembered."""
+
+COUNTED_FOR_S = 1.0
+"""Seconds for which a number of live workers is believed: chunks end many times a second."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,8 @@ class Farm(Decisions):
         self._engine = engine
         self._bounds = bounds
         self._outside = outside or Outside()
+        self._counted = float("-inf"), 0
+        """When workers were counted, and the window for so many."""
 
     def validate(self, request: JobRequest | LikeRequest, user: str = "") -> Job:
         """The job that a request stands for, not submitted. Raises Rejected."""
@@ -149,8 +155,17 @@ class Farm(Decisions):
 
     def advance(self, job_id: str) -> None:
         """Let the job's next chunks in, or close it; what became ready is offered."""
-        window = self._bounds.window or window_for(self.ledger.alive())
-        self.queue.send(advance(self.documents.job(job_id), self.ledger, self.documents, window))
+        self.queue.send(advance(self.documents.job(job_id), self.ledger, self.documents, self._window()))
+
+    def _window(self) -> int:
+        """Chunks of a job in flight, by the workers that were alive a moment ago."""
+        if self._bounds.window:
+            return self._bounds.window
+        counted, window = self._counted
+        if time.monotonic() >= counted + COUNTED_FOR_S:
+            window = window_for(self.ledger.alive())
+            self._counted = time.monotonic(), window
+        return window
 
     def recover(self, job_id: str) -> JobStatus:
         """Rebuild a job's place in the ledger from the store alone; finished chunks and patches are not made again."""

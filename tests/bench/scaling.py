@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from farm.domain.state import JOB_ENDED
-from tests.bench.loads import FRAME, Clip, bench_farm, ingest_all, request, start_workers, take_in
+from tests.bench.loads import DETAILER, FRAME, Clip, bench_farm, ingest_all, request, start_workers, take_in
 from tests.bench.measures import machine, out, table
 from tests.bench.watch import Watch
 from tests.e2e.farm_under_test import FarmUnderTest, until
@@ -58,7 +58,8 @@ def measure(farm: FarmUnderTest, clip: Clip, workers: int, given: argparse.Names
     rounds, chunk = given.rounds, given.chunk
     chunks = rounds * workers
     frames = {"uri": clip.uri, "frames": f"1-{chunks * chunk}"}
-    wanted = request(clip, prompt=f"{workers} workers", disks=("right",), chunk=chunk, input=frames)
+    detailer = DETAILER | {"steps": given.steps}
+    wanted = request(clip, prompt=f"{workers} workers", disks=("right",), chunk=chunk, input=frames, detailer=detailer)
     ends: list[tuple[float, int]] = []
     with Watch(farm, every_s=0.5) as watch:
         begin = time.monotonic()
@@ -90,11 +91,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12, help="chunks per worker, 3 or more")
     parser.add_argument("--chunk", type=int, default=1, help="frames per chunk; the more, the more CPU time it takes")
     parser.add_argument("--seconds", type=float, default=1.0, help="that the detailer takes for a chunk")
+    parser.add_argument("--steps", type=int, default=4, help="in which it takes them, and tells of each")
     given = parser.parse_args()
     counts = sorted(given.workers)
     out.print(
         f"{machine(torch.device('cpu'))}\nChunks of {given.chunk} frames, {FRAME}, one segment, {given.seconds:g} s "
-        f"in the detailer each; {given.rounds} chunks per worker; {given.cpu_workers} workers for all else."
+        f"in the detailer each, in {given.steps} steps; {given.rounds} chunks per worker; "
+        f"{given.cpu_workers} workers for all else."
     )
     speeds: list[Speed] = []
     with bench_farm(fake_seconds=given.seconds / given.chunk, claim_ahead=AHEAD) as farm:
