@@ -52,7 +52,7 @@ def _model(name: str, kind: ModelKind | None = None) -> ModelRef:
     return ModelRef(name=name, hash="0" * 64, has_motion=True, recommended=ADVICE)
 
 
-ADVICE = {"cfg": 1.0, "prompt": "sharp", "negative": "soft"}
+ADVICE: dict[str, bool | int | float | str] = {"cfg": 1.0, "prompt": "sharp", "negative": "soft"}
 
 
 def completed(**request: Any) -> Job:  # noqa: ANN401 - fields of JobRequest
