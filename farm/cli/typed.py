@@ -198,6 +198,11 @@ def model_path(name: str) -> Path | None:
     if any((path / document).is_file() for document in ("model_index.json", "config.json", IMAGE_ENCODER)):
         return path
     if "/" in name or name.startswith((".", "~")):
+        if not path.exists():
+            raise Rejected(
+                f"There is no file or folder {name!r}. Check the path, which is looked up from {Path.cwd()}, or give "
+                f"a name of `farm model list`."
+            )
         raise Rejected(
             f"{name!r} is no {' or '.join(MODEL_FILES)} file and has no model_index.json. Give such a file, a folder "
             f"in diffusers' layout (unet, vae, text_encoder, tokenizer, scheduler), or a name of `farm model list`."

@@ -22,7 +22,10 @@ from farm.client.bars import OnBytes
 from farm.domain.state import JobState, TaskState
 
 SPEED_OVER_S = 20.0
-"""Seconds over which frames per second are measured: a chunk's frames come all at once."""
+"""Seconds over which speed is measured, at least."""
+SPEED_OVER_CHANGES = 3
+"""Times that frames came, over which speed is measured, at least: a chunk's frames come all at once, and on a CPU that
+may be minutes after the last ones."""
 LINE_EVERY_S = 10.0
 """Seconds between two lines where there is no terminal."""
 FAULTS = 3
@@ -48,8 +51,9 @@ class Progressing:
         """Take in what the job is now."""
         now = self._clock()
         self.job = job
-        self._seen.append((now, job.frames.done))
-        while len(self._seen) > 2 and now - self._seen[1][0] > SPEED_OVER_S:
+        if not self._seen or job.frames.done != self._seen[-1][1]:
+            self._seen.append((now, job.frames.done))
+        while len(self._seen) > SPEED_OVER_CHANGES + 1 and now - self._seen[1][0] > SPEED_OVER_S:
             self._seen.popleft()
 
     def speed(self) -> float:
@@ -58,7 +62,7 @@ class Progressing:
             return 0.0
         (then, before), (_, after) = self._seen[0], self._seen[-1]
         passed = self._clock() - then
-        return (after - before) / passed if passed > 0 else 0.0
+        return max(0.0, (after - before) / passed) if passed > 0 else 0.0
 
     def __rich__(self) -> RenderableType:
         job = self.job
@@ -69,8 +73,8 @@ class Progressing:
             state(job.status),
             ProgressBar(total=max(job.frames.total, 1), completed=job.frames.done, width=32),
             f"{job.frames.done}/{job.frames.total} frames",
-            f"{self.speed():.2f}/s",
-            f"ETA {span(job.eta.seconds)}" if job.eta and not job.has_ended else "",
+            _pace(self.speed()),
+            _eta(job),
             Text(span(self._clock() - self._begun), "dim"),
         )
         counts = Text("tasks  ", "dim")
@@ -86,7 +90,18 @@ class Progressing:
         if job is None:
             return ""
         counts = " ".join(f"{name}={job.counts[name]}" for name in TaskState if job.counts.get(name))
-        return f"{job.id} {job.status} {job.frames.done}/{job.frames.total} frames, {counts}; {job.activity}"
+        told = (f"{job.id} {job.status} {job.frames.done}/{job.frames.total} frames", _eta(job), counts)
+        return ", ".join(filter(None, told)) + f"; {job.activity}"
+
+
+def _pace(speed: float) -> str:
+    if speed <= 0:
+        return ""
+    return f"{speed:.1f}/s" if speed >= 1 else f"{speed * 60:.1f}/min"
+
+
+def _eta(job: JobAnswer) -> str:
+    return f"ETA {span(job.eta.seconds)}" if job.eta and not job.has_ended else ""
 
 
 def follow(farm: Farm, job_id: str, timeout_s: float | None = None, *, quiet: bool = False) -> JobAnswer | None:

@@ -122,7 +122,7 @@ def complete(
         notify=request.notify,
         webhook=_webhook(request),
         gpu_queue=gpu_queue(request.vram_gb),
-        warnings=(*notes, *_advice(model, advised, sources), *_warnings(request.type, sources)),
+        warnings=(*notes, *_advice(model, advised, sources), *_warnings(request.type, sources, advised)),
     )
     if job.type is JobType.ANIMATEDIFF:
         check_moving(job, clip)
@@ -270,7 +270,7 @@ def _advice(model: ModelRef, advised: Detailer, sources: tuple[Source, ...]) -> 
     return [f"Model {model.name!r} recommends {told}; this job differs in {', '.join(other)}."] if other else []
 
 
-def _warnings(job_type: JobType, sources: tuple[Source, ...]) -> list[str]:
+def _warnings(job_type: JobType, sources: tuple[Source, ...], advised: Detailer) -> list[str]:
     found = []
     for source in sources:
         if source.detailer.follow and job_type is JobType.MASK:
@@ -285,6 +285,7 @@ def _warnings(job_type: JobType, sources: tuple[Source, ...]) -> list[str]:
             )
         found += window_warnings(source.name, source.detailer)
         keyed = source.detailer.keyframes
-        if source.detailer.negative and source.detailer.cfg == 1.0 and not (keyed and keyed.cfg):
+        own = source.detailer.negative not in ("", advised.negative)  # not one that came with the model's advice
+        if own and source.detailer.cfg == 1.0 and not (keyed and keyed.cfg):
             found.append(f"Segment {source.name!r}: the negative prompt has no effect at cfg 1.")
     return found

@@ -24,8 +24,13 @@ def test_a_folder_or_a_file_of_that_name_wins_over_a_name(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("name", ["./nothing", "~/nothing", "models/nothing.safetensors"])
 def test_a_path_where_nothing_is_is_refused(name: str) -> None:
-    with pytest.raises(Rejected, match=r"is no \.safetensors or \.onnx file and has no model_index\.json"):
+    with pytest.raises(Rejected, match=r"There is no file or folder .* looked up from"):
         model_path(name)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Rejected, match=r"is no \.safetensors or \.onnx file and has no model_index\.json"):
+        model_path(str(tmp_path))
 
 
 def test_loras_are_typed_with_commas() -> None:

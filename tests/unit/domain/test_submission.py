@@ -49,7 +49,10 @@ def _model(name: str, kind: ModelKind | None = None) -> ModelRef:
         return ModelRef(name=name, hash="1" * 64)
     if name != "demo":
         raise NotFound(f"There is no model {name!r} on this farm; it has: demo, still.")
-    return ModelRef(name=name, hash="0" * 64, has_motion=True, recommended={"cfg": 1.0, "prompt": "sharp"})
+    return ModelRef(name=name, hash="0" * 64, has_motion=True, recommended=ADVICE)
+
+
+ADVICE: dict[str, bool | int | float | str] = {"cfg": 1.0, "prompt": "sharp", "negative": "soft"}
 
 
 def completed(**request: Any) -> Job:  # noqa: ANN401 - fields of JobRequest
@@ -192,6 +195,8 @@ def test_a_job_is_offered_to_the_least_gpu_that_holds_it() -> None:
 
 def test_a_negative_prompt_without_guidance_is_warned_of() -> None:
     assert "no effect at cfg 1" in completed(**_with(negative="blurry", cfg=1)).warnings[-1]
+    advised = completed(**_with(cfg=1)).warnings
+    assert not any("no effect at cfg 1" in text for text in advised), "nobody wrote the one that the model recommends"
     guided = completed(**_with(negative="blurry", keyframes={"cfg": [[1, 1], [9, 3]]}))
     assert not any("no effect at cfg 1" in text for text in guided.warnings)
 
