@@ -26,7 +26,7 @@ from farm.domain.notices import (
 )
 from farm.errors import FarmError, Rejected
 from farm.service.farm import Farm
-from farm.service.notices import FarmWide, Outbox
+from farm.service.notices import PAGE, FarmWide, Outbox
 from farm.settings import Settings
 from workers.loops import Loop
 
@@ -78,7 +78,8 @@ class Notifier:
         if self._farm.ledger.remember("notifier", self._worker, ELECTED_S) != self._worker:
             self.outbox.resign()
             return
-        while self.outbox.collect(self._clock()):
+        # What happens meanwhile is for the next turn: on a busy farm there is always something more.
+        while self.outbox.collect(self._clock()) >= PAGE:
             pass
         now = self._clock()
         due = sorted((one for one in self.outbox.waiting().values() if one.due <= now), key=lambda one: one.due)

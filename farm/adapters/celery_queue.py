@@ -171,7 +171,8 @@ class CeleryQueue:
             # That there is no room is never believed without a look: the messages may just have been taken by workers
             # that found nothing.
             if room is None or room.left < len(meant) or time.monotonic() >= room.until:
-                waiting = producer.channel.queue_declare(queue).message_count
+                # The list itself, by the connection that is there: kombu's own way to ask makes a client each time.
+                waiting = producer.channel.client.llen(queue)
                 room = self._rooms[queue] = _Room(self._most() - waiting, time.monotonic() + ROOM_S)
             found += meant[: max(0, room.left)]
             room.left -= len(meant)
