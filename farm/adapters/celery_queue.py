@@ -34,6 +34,9 @@ WAITING_SPARE = 16
 best task there is, again and again for a minute: more messages than idle workers only fill Redis, and cost time."""
 ROOM_S = 1.0
 """Seconds after which a sender looks again how many messages wait."""
+FULL_S = 0.02
+"""Seconds for which it is believed that a queue is full. Not longer: the messages may just have been taken by workers
+that found nothing. Not shorter: many tasks end within that time, each with an offer for the same queue."""
 ALIVE_S = 5.0
 """Seconds after which it asks again how many workers there are: a heartbeat."""
 
@@ -108,6 +111,8 @@ class _Room:
     left: int
     until: float
     """When to look again, by the process's clock."""
+    full_until: float = float("-inf")
+    """Until then there is none."""
 
 
 class CeleryQueue:
@@ -138,6 +143,7 @@ class CeleryQueue:
         for offer in offers:
             if offer.queue not in QUEUES:
                 raise UnknownQueue(offer)
+        offers = [offer for offer in offers if not self._full(offer.queue)]
         if not offers:
             return
         try:
@@ -151,6 +157,10 @@ class CeleryQueue:
                 f"Offers cannot be sent, Redis does not take them: {seen}. They are sent again when it does; check "
                 f"FARM_REDIS_URL if it never did."
             ) from error
+
+    def _full(self, queue: str) -> bool:
+        room = self._rooms.get(queue)
+        return room is not None and time.monotonic() < room.full_until
 
     def _send_all(self, offers: Sequence[Offer]) -> None:
         # One round trip for hundreds of messages: four times as fast as one each, and an API far away from its Redis
@@ -168,12 +178,12 @@ class CeleryQueue:
         for queue in dict.fromkeys(offer.queue for offer in offers):
             meant = [offer for offer in offers if offer.queue == queue]
             room = self._rooms.get(queue)
-            # That there is no room is never believed without a look: the messages may just have been taken by workers
-            # that found nothing.
             if room is None or room.left < len(meant) or time.monotonic() >= room.until:
                 # The list itself, by the connection that is there: kombu's own way to ask makes a client each time.
                 waiting = producer.channel.client.llen(queue)
                 room = self._rooms[queue] = _Room(self._most() - waiting, time.monotonic() + ROOM_S)
+            if room.left <= 0:
+                room.full_until = time.monotonic() + FULL_S
             found += meant[: max(0, room.left)]
             room.left -= len(meant)
         return found

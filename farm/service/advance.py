@@ -57,7 +57,7 @@ def advance(job: Job, ledger: Ledger, documents: Documents, window: int) -> tupl
     in_flight = opened - status.chunks_done - status.chunks_failed
     if opened >= total and in_flight > 0:
         return ()
-    if opened < total and in_flight > window - max(1, window // AT_ONCE):
+    if opened < total and in_flight > window - max(min(2, window // 4), window // AT_ONCE):
         return ()
     states = ledger.chunk_states(job.id, _around(job, status, window))
     open_now = sum(1 for chunk, state in states.items() if state == "open" and chunk < opened)

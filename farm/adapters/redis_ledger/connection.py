@@ -51,6 +51,12 @@ _LATER = re.compile(r"(?:^|-)(?:LOADING|MASTERDOWN|MISCONF|CLUSTERDOWN|TRYAGAIN|
 
 _FOLDER = Path(__file__).parent
 _PRELUDE = ("base", "moves", "attempts", "resets")
+_FEWER = {
+    **dict.fromkeys(("alive", "announce", "beat", "events", "leave", "remember", "workers"), 1),
+    **dict.fromkeys(("act", "adjust", "claim", "create", "forget", "ready"), 2),
+    **dict.fromkeys(("extend", "fail", "finish", "progress", "renew", "sweep"), 3),
+}
+"""Verbs that do not stand on all parts of the prelude, and on how many: what is in front of a script runs each time."""
 
 
 class WrongPassword(Unavailable):
@@ -90,9 +96,9 @@ class Connection:
             # Every verb may be sent twice; longer patience is `patience_s`.
             retry=Retry(NoBackoff(), 1),
         )
-        prelude = "\n".join((_FOLDER / f"{name}.lua").read_text() for name in _PRELUDE)
+        parts = [(_FOLDER / f"{name}.lua").read_text() for name in _PRELUDE]
         self._scripts = {
-            path.stem: self.redis.register_script(f"{prelude}\n{path.read_text()}")
+            path.stem: self.redis.register_script("\n".join([*parts[: _FEWER.get(path.stem)], path.read_text()]))
             for path in _FOLDER.glob("*.lua")
             if path.stem not in _PRELUDE
         }
@@ -116,8 +122,12 @@ class Connection:
 
     def ask(self, question: Callable[[], Any], verb: str = "read") -> Any:  # noqa: ANN401 - what a command returns
         """Put a question to the server. Raises Unavailable, after `patience_s` of trying."""
-        if not self.patience_s:
+        try:
+            # First without what rides out an outage: to set that up costs as much as half of a question.
             return self._ask_once(question, verb)
+        except Unavailable as error:
+            if not self.patience_s or not _may_pass(error):
+                raise
         tries = Retrying(
             stop=lambda state: self._waited(state.seconds_since_start or 0) >= self.patience_s,
             wait=wait_random_exponential(multiplier=0.1, max=PAUSE_MAX_S),
