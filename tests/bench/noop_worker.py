@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from farm.cli import logs
 from farm.ports import Lease, NewTask
 from farm.service.farm import Farm
 from farm.settings import Settings
@@ -58,7 +59,8 @@ def details(lease: Lease) -> tuple[NewTask, ...]:
 
 
 def main(name: str) -> None:
-    """Serve until told to end."""
+    """Serve until told to end; as quiet as the plain Celery workers beside it."""
+    logs.configure()
     process = WorkerProcess(Settings.read(), ("cpu", "gpu"), name)
     process.runner.heartbeat.stop()
     process.runner = NoWork(name, process.runner.farm, process.tools, process.queues, process.pace)
