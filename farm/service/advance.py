@@ -23,7 +23,8 @@ LOOK_BACK = 512
 DROP_EVERY = 8
 """Chunks that are opened between two times that rows are dropped."""
 AT_ONCE = 8
-"""Share of a window that is let in at once, 1 / 8: to look for each chunk that ends costs as much as to let in many."""
+"""Share of a window that is let in at once, 1 / 8, or two chunks where that is less (of four, one): to look for each
+chunk that ends costs as much as to let in many."""
 MOVING = frozenset({JobState.QUEUED, JobState.ACTIVE})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 
 import pytest
@@ -27,17 +26,8 @@ def done(near: Run, running: Running, clip: Path, mask: Path) -> str:
 def test_a_clip_and_a_mask_become_a_job_that_is_waited_for_and_fetched(
     near: Run, running: Running, clip: Path, mask: Path, tmp_path: Path
 ) -> None:
-    stop = threading.Event()
-
-    def keep_working() -> None:
-        while not stop.wait(0.05):
-            running.work()
-
-    worker = threading.Thread(target=keep_working)
-    worker.start()
-    said = near("job", "submit", clip, "--mask", mask, "--prompt", "sharp", *QUICK, "--wait", "--download", "out")
-    stop.set()
-    worker.join()
+    with running.working():
+        said = near("job", "submit", clip, "--mask", mask, "--prompt", "sharp", *QUICK, "--wait", "--download", "out")
     assert said.code == 0, said.err
     assert len(list((tmp_path / "out" / "frames").iterdir())) == 5
     assert "completed" in said.err
